@@ -1,0 +1,73 @@
+/**
+ * What a database offers the pool. The pool knows nothing else about it: no SQL, no file, no server.
+ *
+ * One connection serves at most one lease at a time, so a driver may keep the state of the current
+ * checkout on its connection object, between `lend` and `reclaim`.
+ */
+export interface Driver<Connection extends object, Handle extends object> {
+  /** What is opened, for messages: a path, a URL without its secrets. */
+  readonly target: string;
+
+  /** Most connections that can be open at once; `Infinity` where the database sets no bound. */
+  readonly limit: number;
+
+  /**
+   * Opens one connection. Must not wait for a lock; it throws instead, and `isTransient` says whether
+   * another try may help.
+   */
+  open(): Connection | PromiseLike<Connection>;
+
+  /** Whether opening failed for a reason that may pass by itself, such as a lock held elsewhere. */
+  isTransient(error: unknown): boolean;
+
+  /** Makes the handle of one checkout. It must refuse every use once `lease.ended` is true. */
+  lend(connection: Connection, lease: LeaseControl): Handle;
+
+  /**
+   * Ends the checkout: stops what still runs, rolls back what is open, and tells what the holder left
+   * behind, `undefined` when nothing. Never throws. Called after `lease.ended` turned true.
+   */
+  reclaim(connection: Connection): Residue | undefined | PromiseLike<Residue | undefined>;
+
+  /** Whether a transaction is open now. */
+  isInTransaction(connection: Connection): boolean;
+
+  /** Closes the connection. May throw; the pool reports it and forgets the connection all the same. */
+  close(connection: Connection): void | PromiseLike<void>;
+}
+
+/** What a holder left on its connection. */
+export interface Residue {
+  /** What was found, in words: `open transaction`, `pragma`, `user function`. Reported as `dirty`. */
+  readonly traces: readonly string[];
+  /** Whether the connection is clean again. If not, it is discarded. */
+  readonly reusable: boolean;
+  /** Failures while cleaning up. Each is reported as `error`. */
+  readonly errors: readonly unknown[];
+}
+
+/** What a lease offers the handle that stands for it. */
+export interface LeaseControl {
+  /** True from the moment of release. Checked before every use of the connection. */
+  readonly ended: boolean;
+  /** Aborted: every further use throws. */
+  readonly signal: AbortSignal | undefined;
+  /** Time of the pool's clock at which the holder last used the connection. Written by the handle. */
+  lastUsedAt: number;
+  /** The error for a use after the end: `ERR_LEASEHOLD_RELEASED` or `ERR_LEASEHOLD_SCOPE_ENDED`. */
+  endedError(): Error;
+  /** Gives the connection back. A second call is a no-op, and counted. */
+  release(): void | Promise<void>;
+  /** Has the connection closed instead of pooled when it comes back. */
+  discard(reason: string): void;
+}
+
+/** What a hook on a lease is told about the connection. Durations are milliseconds. */
+export interface ConnectionInfo {
+  /** Time since the connection was opened. */
+  readonly age: number;
+  /** Time since it was last used by a holder. */
+  readonly idleFor: number;
+  /** Leases it has served, the present one included. */
+  readonly uses: number;
+}

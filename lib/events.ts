@@ -1,0 +1,136 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { HolderInfo } from './holder.ts';
+
+/** Events of a pool and what each carries. Durations are milliseconds, `connection` and `lease` numbers of this pool. */
+export interface PoolEvents {
+  /** A connection was opened. */
+  open: { readonly connection: number; readonly took: number };
+  /** A connection was closed, for whatever reason. */
+  close: { readonly connection: number; readonly reason: string };
+  /** A lease was made. `waited` is 0 when a connection was idle. */
+  acquire: {
+    readonly lease: number;
+    readonly connection: number;
+    readonly label: string | undefined;
+    readonly waited: number;
+  };
+  /** A lease ended. */
+  release: {
+    readonly lease: number;
+    readonly connection: number;
+    readonly label: string | undefined;
+    readonly held: number;
+  };
+  /** A connection came back and was closed instead of pooled. */
+  discard: { readonly connection: number; readonly reason: string };
+  /** A holder left something behind. `traces` says what in words. */
+  dirty: {
+    readonly lease: number;
+    readonly connection: number;
+    readonly label: string | undefined;
+    readonly scope: number | undefined;
+    readonly traces: readonly string[];
+  };
+  /**
+   * A lease is held for longer than `leakThreshold` (`overdue`), such a lease came back (`returned`), or a
+   * handle was dropped without release and its slot recovered (`dropped`).
+   */
+  leak: { readonly kind: 'overdue' | 'returned' | 'dropped'; readonly holder: HolderInfo };
+  /** An acquire gave up. */
+  timeout: { readonly label: string | undefined; readonly waited: number; readonly error: Error };
+  /** Every lease is held by a scope that itself waits. `label` is that of the waiter which completed the ring. */
+  deadlock: { readonly label: string | undefined; readonly holders: readonly HolderInfo[] };
+  /** Something failed that no caller can be told of: a clean-up, a hook on return, a listener. */
+  error: Error;
+}
+
+export type PoolEventName = keyof PoolEvents;
+
+/** Every event a pool can emit. */
+export const poolEventNames: readonly PoolEventName[] = [
+  'open',
+  'close',
+  'acquire',
+  'release',
+  'discard',
+  'dirty',
+  'leak',
+  'timeout',
+  'deadlock',
+  'error',
+];
+
+export type PoolListener<Name extends PoolEventName> = (event: PoolEvents[Name]) => void;
+
+interface Registration {
+  readonly listener: unknown;
+  readonly call: (event: never) => unknown;
+}
+
+/**
+ * Typed listeners that can not harm the pool: each runs in the async context it was registered in, what
+ * it throws or rejects with becomes an `error` event, and `error` without a listener is silent.
+ */
+export class PoolEmitter {
+  // Absent means nobody listens, so that the hot path asks with one property read and builds no payload.
+  readonly #listeners: { [Name in PoolEventName]?: readonly Registration[] } = {};
+
+  /** Whether anybody listens; ask before building a payload. */
+  has(name: PoolEventName): boolean {
+    return this.#listeners[name] !== undefined;
+  }
+
+  on<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>, once = false): void {
+    const inContext = AsyncLocalStorage.bind(listener);
+    const call = once
+      ? (event: PoolEvents[Name]) => {
+          this.off(name, listener);
+          return inContext(event);
+        }
+      : inContext;
+    this.#listeners[name] = [...(this.#listeners[name] ?? []), { listener, call }];
+  }
+
+  off<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>): void {
+    const registrations = this.#listeners[name] ?? [];
+    const index = registrations.findLastIndex((registration) => registration.listener === listener);
+    if (index === -1) return;
+    if (registrations.length === 1) delete this.#listeners[name];
+    else this.#listeners[name] = registrations.toSpliced(index, 1);
+  }
+
+  emit<Name extends PoolEventName>(name: Name, event: PoolEvents[Name]): void {
+    const registrations = this.#listeners[name];
+    if (registrations === undefined) return;
+    for (const { call } of registrations) {
+      try {
+        const result = call(event as never);
+        if (isPromiseLike(result)) result.then(undefined, (error: unknown) => this.#listenerFailed(name, error));
+      } catch (error) {
+        this.#listenerFailed(name, error);
+      }
+    }
+  }
+
+  /** Reports a failure that nobody awaits. */
+  error(error: unknown, context: string): void {
+    if (this.has('error')) this.emit('error', error instanceof Error ? error : new Error(context, { cause: error }));
+  }
+
+  #listenerFailed(name: PoolEventName, error: unknown): void {
+    // A failing `error` listener has nobody left to tell.
+    if (name !== 'error') this.error(error, `A listener of "${name}" failed`);
+  }
+
+  clear(): void {
+    for (const name of Object.keys(this.#listeners) as PoolEventName[]) delete this.#listeners[name];
+  }
+}
+
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return (
+    value !== null &&
+    (typeof value === 'object' || typeof value === 'function') &&
+    typeof (value as { then?: unknown }).then === 'function'
+  );
+}

@@ -1,0 +1,37 @@
+// First, so that an old Node gets a sentence before a native module is loaded.
+// oxlint-disable-next-line import/no-unassigned-import
+import './runtime.ts';
+
+export type { ConnectionInfo } from './driver.ts';
+// What can go wrong.
+export {
+  AbortError,
+  AcquireTimeoutError,
+  ClosedError,
+  type Congestion,
+  DeadlockError,
+  type LeaseEnd,
+  LeaseholdError,
+  NoConnectionError,
+  NoScopeError,
+  OpenError,
+  OptionsError,
+  QueueFullError,
+  ReleasedError,
+  RuntimeError,
+  ScopeEndedError,
+} from './errors.ts';
+export type { PoolEventName, PoolEvents, PoolListener } from './events.ts';
+// What can be seen of it.
+export type { HolderInfo } from './holder.ts';
+// What may be asked for, of the pool and of each call.
+export type { AcquireOptions, CloseOptions, IdleOrder, OnDeadlock, PoolOptions, ScopeOptions } from './options.ts';
+export type { AmbientDatabase } from './sqlite/ambient.ts';
+export type { DatabaseClass } from './sqlite/better-sqlite3.ts';
+export type { CheckpointMode, CheckpointResult } from './sqlite/connection.ts';
+// What a request holds.
+export type { LeasedDatabase } from './sqlite/handle.ts';
+export type { PragmaValue, SqlitePoolOptions } from './sqlite/options.ts';
+// The way in.
+export { type BindValues, type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
+export type { Durations, PoolCounters, PoolStats } from './stats.ts';

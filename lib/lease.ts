@@ -1,0 +1,87 @@
+import type { LeaseControl } from './driver.ts';
+import { type LeaseEnd, ReleasedError, ScopeEndedError } from './errors.ts';
+import type { ScopeRef } from './holder.ts';
+
+/** What a lease needs to know of the slot it is for. */
+export interface LeasableSlot {
+  /** Has the connection closed at its next return. */
+  retire(reason: string): void;
+}
+
+/** What a lease needs from the pool that made it. One object a pool, so that a lease carries one reference. */
+export interface LeaseOwner<Slot extends LeasableSlot, Handle extends object> {
+  readonly name: string;
+  /** Whether stacks are captured. */
+  readonly capturesStacks: boolean;
+  takeBack(lease: Lease<Slot, Handle>): void | Promise<void>;
+  releasedTwice(): void;
+}
+
+/**
+ * One checkout of one connection, from acquire to release. Made anew for every checkout, so that nothing a
+ * holder keeps can reach the next lease of the same connection.
+ *
+ * Invariant: `ended` turns true once and never back, in the same synchronous step in which the slot
+ * forgets the lease. Whoever sees `ended` false may use the connection until the next `await`.
+ */
+export class Lease<Slot extends LeasableSlot, Handle extends object> implements LeaseControl {
+  readonly id: number;
+  readonly slot: Slot;
+  /** Time of the pool's clock. */
+  startedAt: number;
+  lastUsedAt: number;
+  ended = false;
+  label: string | undefined;
+  scope: ScopeRef | undefined;
+  signal: AbortSignal | undefined;
+  /** Where it was acquired, while stacks are captured. */
+  site: Error | undefined;
+  /**
+   * The handle, held strongly until housekeeping finds the lease old; from then on the handle is watched by
+   * a FinalizationRegistry instead. Registering every lease would cost as much as the lease.
+   */
+  handle: Handle | undefined;
+  /** Whether it was reported as held for too long. */
+  overdue = false;
+  readonly #owner: LeaseOwner<Slot, Handle>;
+  #end: LeaseEnd = 'released';
+  #endSite: Error | undefined;
+
+  constructor(owner: LeaseOwner<Slot, Handle>, id: number, slot: Slot, startedAt: number) {
+    this.#owner = owner;
+    this.id = id;
+    this.slot = slot;
+    this.startedAt = startedAt;
+    this.lastUsedAt = startedAt;
+  }
+
+  release(end: LeaseEnd = 'released'): void | Promise<void> {
+    if (this.ended) {
+      this.#owner.releasedTwice();
+      return;
+    }
+    if (this.#owner.capturesStacks) this.#endSite = captureSite(this.release);
+    this.#end = end;
+    this.ended = true;
+    return this.#owner.takeBack(this);
+  }
+
+  discard(reason: string): void {
+    if (!this.ended) this.slot.retire(reason);
+  }
+
+  endedError(): Error {
+    if (this.#end === 'scope' && this.scope !== undefined) {
+      return new ScopeEndedError(this.#owner.name, this.scope.id, this.scope.label);
+    }
+    const end = this.#end === 'scope' ? 'released' : this.#end;
+    return new ReleasedError(this.#owner.name, this.id, this.label, end, this.#endSite?.stack);
+  }
+}
+
+/** Records the stack above the function `below` without formatting it: about 2 µs, and 4 more when somebody reads `stack`. */
+export function captureSite(below: (...args: never[]) => unknown): Error {
+  const site = new Error();
+  Error.captureStackTrace(site, below);
+  return site;
+}

@@ -1,0 +1,320 @@
+import type { ConnectionInfo } from './driver.ts';
+import { OptionsError } from './errors.ts';
+
+/** Which idle connection the next acquire gets: the one used last, or the one unused for longest. */
+export type IdleOrder = 'lifo' | 'fifo';
+
+/** What to do about a suspected deadlock beside the event: nothing, or fail its newest waiter. */
+export type OnDeadlock = 'report' | 'reject';
+
+/**
+ * Options of every pool, whatever its database. Durations are milliseconds. Every option is checked when
+ * the pool is made; a bad one throws `ERR_LEASEHOLD_OPTIONS`.
+ */
+export interface PoolOptions {
+  /** Name in messages, events and `util.inspect`. Not empty. */
+  readonly name?: string | undefined;
+
+  /**
+   * Leases at once. Integer from 1.
+   * @defaultValue 8
+   */
+  readonly max?: number | undefined;
+
+  /**
+   * Connections kept open when idle, and opened by `ready()`. Integer from 0 to `max`.
+   * @defaultValue 0
+   */
+  readonly min?: number | undefined;
+
+  /**
+   * One deadline for a whole acquire: queueing, opening, hooks. Above 0; `Infinity` waits for ever.
+   * 0 is refused, because `tryAcquire()` is the call that does not wait.
+   * @defaultValue 5000
+   */
+  readonly acquireTimeout?: number | undefined;
+
+  /**
+   * Acquires that may wait. One more is refused at once with `ERR_LEASEHOLD_QUEUE_FULL`. Integer from 0, or `Infinity`.
+   * @defaultValue 1000
+   */
+  readonly maxWaiting?: number | undefined;
+
+  /**
+   * An idle connection above `min` is closed after this long without use. Above 0, or `Infinity`.
+   * @defaultValue 300000
+   */
+  readonly idleTimeout?: number | undefined;
+
+  /**
+   * A connection is retired this long after it was opened, less up to 5 % at random, so that connections
+   * opened together do not close together. Never ends a lease in use. Above 0, or `Infinity`.
+   * @defaultValue Infinity
+   */
+  readonly maxLifetime?: number | undefined;
+
+  /**
+   * A connection is retired after this many leases. Integer from 1, or `Infinity`.
+   * @defaultValue Infinity
+   */
+  readonly maxUses?: number | undefined;
+
+  /**
+   * `'lifo'` keeps few connections busy, with hot caches, and lets the rest go idle; `'fifo'` uses all evenly.
+   * @defaultValue 'lifo'
+   */
+  readonly order?: IdleOrder | undefined;
+
+  /**
+   * A lease held for longer is reported by a `leak` event. Above 0, or `Infinity`. A finite value turns on
+   * the capture of acquire and release stacks, about 2 µs a lease.
+   * @defaultValue Infinity
+   */
+  readonly leakThreshold?: number | undefined;
+
+  /**
+   * A suspected deadlock is always reported by event. `'reject'` also fails its newest waiter with
+   * `ERR_LEASEHOLD_DEADLOCK`.
+   * @defaultValue 'report'
+   */
+  readonly onDeadlock?: OnDeadlock | undefined;
+}
+
+/**
+ * Hooks of every pool. Each may be async, runs in the async context the pool was made in, and counts
+ * against a deadline: `onOpen` and `onAcquire` against that of the acquire, `onRelease` against `acquireTimeout`.
+ */
+export interface PoolHooks<Connection, Handle> {
+  /** Once for each new connection. A throw closes it and fails the open. */
+  readonly onOpen?: ((connection: Connection) => unknown) | undefined;
+  /** Before each lease is given out. Returning `false` or throwing discards the connection; the acquire tries another. */
+  readonly onAcquire?: ((handle: Handle, info: ConnectionInfo) => unknown) | undefined;
+  /** After each lease, on a handle of its own, when the connection is clean again. Returning `false` or throwing discards it. */
+  readonly onRelease?: ((handle: Handle, info: ConnectionInfo) => unknown) | undefined;
+}
+
+/** Pool options after normalisation: complete, checked, frozen. */
+export type PoolSettings = { readonly [Key in keyof PoolOptions]-?: Exclude<PoolOptions[Key], undefined> };
+
+/** Options of one call that takes a connection. */
+export interface AcquireOptions {
+  /** Who asks, in messages, events and `leases()`: a route, a job. */
+  readonly label?: string | undefined;
+  /** Aborts the wait, and every later use of the connection within the call's scope. */
+  readonly signal?: AbortSignal | undefined;
+  /** Instead of `acquireTimeout`, for this call. */
+  readonly timeout?: number | undefined;
+  /**
+   * Higher is served first, equal ones in order of arrival. Any finite number.
+   * @defaultValue 0
+   */
+  readonly priority?: number | undefined;
+}
+
+/** Options of `withConnection`. */
+export interface ScopeOptions extends AcquireOptions {
+  /**
+   * Inside a scope: take a connection of its own instead of the one the scope has.
+   * @defaultValue false
+   */
+  readonly fresh?: boolean | undefined;
+}
+
+/** Options of `close`. */
+export interface CloseOptions {
+  /**
+   * How long to wait for holders before their connections are taken away. From 0, or `Infinity`.
+   * @defaultValue the pool's `acquireTimeout`
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** How one option is checked: says what is allowed, and whether a value is. */
+export interface Rule {
+  readonly allowed: string;
+  accepts(value: unknown): boolean;
+}
+
+export const rules = {
+  integerFrom: (least: number): Rule => ({
+    allowed: `an integer from ${least}`,
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= least,
+  }),
+  integerBetween: (least: number, most: number): Rule => ({
+    allowed: `an integer from ${least} to ${most}`,
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
+  }),
+  countFrom: (least: number): Rule => ({
+    allowed: `an integer from ${least}, or Infinity`,
+    accepts: (value) => value === Infinity || (Number.isSafeInteger(value) && (value as number) >= least),
+  }),
+  duration: {
+    allowed: 'a number of milliseconds above 0, or Infinity',
+    accepts: (value) => typeof value === 'number' && value > 0,
+  },
+  durationFromZero: {
+    allowed: 'a number of milliseconds from 0, or Infinity',
+    accepts: (value) => typeof value === 'number' && value >= 0,
+  },
+  finite: { allowed: 'a finite number', accepts: (value) => Number.isFinite(value) },
+  boolean: { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  function: { allowed: 'a function', accepts: (value) => typeof value === 'function' },
+  text: { allowed: 'a string that is not empty', accepts: (value) => typeof value === 'string' && value !== '' },
+  label: { allowed: 'a string', accepts: (value) => typeof value === 'string' },
+  signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
+  oneOf: (...values: readonly string[]): Rule => ({
+    allowed: values.map((value) => `'${value}'`).join(' or '),
+    accepts: (value) => values.includes(value as string),
+  }),
+} as const satisfies Record<string, Rule | ((...args: never[]) => Rule)>;
+
+export const poolRules = {
+  name: rules.text,
+  max: rules.integerFrom(1),
+  min: rules.integerFrom(0),
+  acquireTimeout: rules.duration,
+  maxWaiting: rules.countFrom(0),
+  idleTimeout: rules.duration,
+  maxLifetime: rules.duration,
+  maxUses: rules.countFrom(1),
+  order: rules.oneOf('lifo', 'fifo'),
+  leakThreshold: rules.duration,
+  onDeadlock: rules.oneOf('report', 'reject'),
+} as const satisfies Record<keyof PoolOptions, Rule>;
+
+export const hookRules = {
+  onOpen: rules.function,
+  onAcquire: rules.function,
+  onRelease: rules.function,
+} as const satisfies Record<keyof PoolHooks<unknown, unknown>, Rule>;
+
+const acquireRules = {
+  label: rules.label,
+  signal: rules.signal,
+  timeout: rules.duration,
+  priority: rules.finite,
+} as const satisfies Record<keyof AcquireOptions, Rule>;
+
+const scopeRules = { ...acquireRules, fresh: rules.boolean } as const satisfies Record<keyof ScopeOptions, Rule>;
+const closeRules = { timeout: rules.durationFromZero } as const satisfies Record<keyof CloseOptions, Rule>;
+const resizeRules = { max: poolRules.max, min: poolRules.min } as const;
+
+const noOptions: Readonly<Record<string, never>> = Object.freeze({});
+
+/**
+ * Checks every own property of `options` against `known`. An option whose value is `undefined` counts as absent.
+ * @throws OptionsError for the first that is unknown or not accepted.
+ */
+export function checkOptions(options: unknown, known: Readonly<Record<string, Rule>>): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new OptionsError('options', options, 'an object');
+  }
+  for (const key in options) {
+    const value = (options as Record<string, unknown>)[key];
+    const rule = Object.hasOwn(known, key) ? known[key] : undefined;
+    if (rule === undefined) throw unknownOption(key, value, Object.keys(known));
+    if (value !== undefined && !rule.accepts(value))
+      throw new OptionsError(key, value, rule.allowed, remedy(key, value));
+  }
+}
+
+export function checkAcquireOptions(options: AcquireOptions | undefined): AcquireOptions {
+  if (options === undefined) return noOptions;
+  checkOptions(options, acquireRules);
+  return options;
+}
+
+export function checkScopeOptions(options: ScopeOptions | undefined): ScopeOptions {
+  if (options === undefined) return noOptions;
+  checkOptions(options, scopeRules);
+  return options;
+}
+
+export function checkCloseOptions(options: CloseOptions | undefined): CloseOptions {
+  if (options === undefined) return noOptions;
+  checkOptions(options, closeRules);
+  return options;
+}
+
+/** The next `max` and `min` of a pool. */
+export function checkResize(
+  change: { readonly max?: number | undefined; readonly min?: number | undefined },
+  now: { readonly max: number; readonly min: number },
+): { max: number; min: number } {
+  checkOptions(change, resizeRules);
+  const max = change.max ?? now.max;
+  // A smaller `max` takes an unmentioned `min` down with it; a `min` that was asked for is held to it.
+  const min = change.min ?? Math.min(now.min, max);
+  checkMin(min, max);
+  return { max, min };
+}
+
+export function checkFunction(fn: unknown, name: string): void {
+  if (typeof fn !== 'function') throw new OptionsError(name, fn, 'a function');
+}
+
+export function checkDuration(name: string, value: unknown): void {
+  if (!rules.durationFromZero.accepts(value)) throw new OptionsError(name, value, rules.durationFromZero.allowed);
+}
+
+/** Defaults filled in, `min` held to `max`, frozen. The values must have passed `poolRules`. */
+export function poolSettings(
+  options: PoolOptions,
+  defaults: { readonly name: string; readonly max: number },
+): PoolSettings {
+  const max = options.max ?? defaults.max;
+  const min = options.min ?? 0;
+  checkMin(min, max);
+  return Object.freeze({
+    name: options.name ?? defaults.name,
+    max,
+    min,
+    acquireTimeout: options.acquireTimeout ?? 5000,
+    maxWaiting: options.maxWaiting ?? 1000,
+    idleTimeout: options.idleTimeout ?? 300_000,
+    maxLifetime: options.maxLifetime ?? Infinity,
+    maxUses: options.maxUses ?? Infinity,
+    order: options.order ?? 'lifo',
+    leakThreshold: options.leakThreshold ?? Infinity,
+    onDeadlock: options.onDeadlock ?? 'report',
+  });
+}
+
+/** Leases at once, where nothing else is said. */
+export const defaultMax = 8;
+
+function checkMin(min: number, max: number): void {
+  if (min > max) throw new OptionsError('min', min, `an integer from 0 to "max", which is ${max}`);
+}
+
+function remedy(option: string, value: unknown): string {
+  if (value === 0 && (option === 'acquireTimeout' || option === 'timeout')) {
+    return 'To get a connection only if one is free at once, call tryAcquire().';
+  }
+  return '';
+}
+
+function unknownOption(key: string, value: unknown, known: readonly string[]): OptionsError {
+  const near = known.find((name) => isNear(key, name));
+  return new OptionsError(
+    key,
+    value,
+    `one of ${known.join(', ')}`,
+    near === undefined ? 'There is no such option.' : `There is no such option. Did you mean "${near}"?`,
+  );
+}
+
+/** Same letters in another case, or one letter added, left out, changed or swapped with its neighbour. */
+function isNear(given: string, name: string): boolean {
+  const a = given.toLowerCase().replaceAll(/[-_]/g, '');
+  const b = name.toLowerCase();
+  if (a === b) return true;
+  if (Math.abs(a.length - b.length) > 1) return false;
+  let start = 0;
+  while (start < a.length && a[start] === b[start]) start++;
+  let end = 0;
+  while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+  const [restA, restB] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
+  if (restA.length <= 1 && restB.length <= 1) return true;
+  return restA.length === 2 && restB.length === 2 && restA[0] === restB[1] && restA[1] === restB[0];
+}

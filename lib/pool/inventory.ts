@@ -1,0 +1,273 @@
+import type { Clock } from '../clock.ts';
+import type { Driver } from '../driver.ts';
+import { OptionsError } from '../errors.ts';
+import { isPromiseLike, type PoolEmitter } from '../events.ts';
+import type { PoolSettings } from '../options.ts';
+import { DurationRecorder, type PoolCounters } from '../stats.ts';
+import { Opener } from './opener.ts';
+import type { Patience } from './patience.ts';
+import { Slot } from './slot.ts';
+
+export interface InventoryContext<Connection extends object, Handle extends object> {
+  readonly driver: Driver<Connection, Handle>;
+  readonly settings: PoolSettings;
+  readonly onOpen: ((connection: Connection) => unknown) | undefined;
+  readonly clock: Clock;
+  readonly events: PoolEmitter;
+  readonly counters: PoolCounters;
+  readonly patience: Patience;
+  /** A connection was opened. */
+  readonly onOpened: () => void;
+  /** There may be room to open a connection again: one was closed, an open ended, a pause is over. */
+  readonly onRoom: () => void;
+}
+
+/**
+ * The connections of a pool: which are open, which are idle, and when another may be opened or one must go.
+ *
+ * Invariant between any two `await`s: open and opening connections together never exceed `max`, except
+ * right after `resize` made it smaller.
+ */
+export class Inventory<Connection extends object, Handle extends object> {
+  readonly #context: InventoryContext<Connection, Handle>;
+  readonly #opener: Opener<Connection, Handle>;
+  /** Every open connection, held or not. */
+  readonly #slots = new Set<Slot<Connection, Handle>>();
+  /** Those nobody holds, the one that came back last at the end. */
+  readonly #idle: Slot<Connection, Handle>[] = [];
+  /** Closes under way. A slot stays in `#slots` until its close has settled. */
+  readonly #closing = new Set<Slot<Connection, Handle>>();
+  /** Asked again after every change in what is open or may be opened. */
+  readonly #watchers = new Set<() => void>();
+  #lastId = 0;
+  /** Raised by `retireAll`: a connection whose opening began before is retired on arrival. */
+  #generation = 0;
+  #disposed = false;
+  max: number;
+  min: number;
+  readonly openTime = new DurationRecorder();
+
+  constructor(context: InventoryContext<Connection, Handle>) {
+    this.#context = context;
+    const { driver, settings, clock, events, patience } = context;
+    this.checkLimit(settings.max);
+    this.max = settings.max;
+    this.min = settings.min;
+    this.#opener = new Opener(driver, clock, {
+      onOpen: context.onOpen,
+      patience,
+      onResume: () => this.#changed(),
+      onCloseError: (error) => events.error(error, 'Closing a connection failed'),
+    });
+  }
+
+  /** Connections open or being opened. */
+  get size(): number {
+    return this.#slots.size + this.#opener.opening;
+  }
+
+  get idleCount(): number {
+    return this.#idle.length;
+  }
+
+  get slots(): ReadonlySet<Slot<Connection, Handle>> {
+    return this.#slots;
+  }
+
+  /** Opens under way. */
+  get opening(): number {
+    return this.#opener.opening;
+  }
+
+  /** Why the last open failed, `undefined` once one succeeded. */
+  get lastOpenError(): unknown {
+    return this.#opener.lastError;
+  }
+
+  /** Whether another connection may be opened now. */
+  get canOpen(): boolean {
+    return this.size < this.max && !this.#opener.pausing && !this.#disposed;
+  }
+
+  /** A connection was of no use before anybody had it: treated as one that could not be opened. */
+  backOff(error: unknown): void {
+    this.#opener.backOff(error);
+  }
+
+  /** @throws OptionsError where the database cannot have `max` connections. */
+  checkLimit(max: number): void {
+    const { limit, target } = this.#context.driver;
+    if (max > limit)
+      throw new OptionsError(
+        'max',
+        max,
+        `at most ${limit} for "${target}"`,
+        'Each connection to it would see a database of its own.',
+      );
+  }
+
+  /** Takes the connection whose turn it is, closing those that are past their time. */
+  takeIdle(now: number): Slot<Connection, Handle> | undefined {
+    for (;;) {
+      const slot = this.#context.settings.order === 'lifo' ? this.#idle.pop() : this.#idle.shift();
+      if (slot === undefined || slot.expiresAt > now) return slot;
+      this.close(slot, 'maxLifetime');
+    }
+  }
+
+  /** Why a connection that came back must not be pooled, `undefined` if it may. */
+  unfit(slot: Slot<Connection, Handle>, now: number): string | undefined {
+    if (slot.retired !== undefined) return slot.retired;
+    if (this.#disposed) return 'closed';
+    if (slot.expiresAt <= now) return 'maxLifetime';
+    if (slot.uses >= this.#context.settings.maxUses) return 'maxUses';
+    if (this.size > this.max) return 'resize';
+    return undefined;
+  }
+
+  putIdle(slot: Slot<Connection, Handle>): void {
+    this.#idle.push(slot);
+  }
+
+  /** Opens a connection that belongs to the caller until `putIdle` or `close`. The caller has asked `canOpen`. */
+  open(): Slot<Connection, Handle> | Promise<Slot<Connection, Handle>> {
+    const startedAt = this.#context.clock.now();
+    const generation = this.#generation;
+    let opening: Connection | Promise<Connection>;
+    try {
+      opening = this.#opener.open();
+    } catch (error) {
+      this.#context.counters.openErrors++;
+      throw error;
+    }
+    if (!isPromiseLike(opening)) return this.#add(opening, startedAt, generation);
+    return opening.then(
+      (connection) => this.#add(connection, startedAt, generation),
+      (error: unknown) => {
+        this.#context.counters.openErrors++;
+        this.#changed();
+        throw error;
+      },
+    );
+  }
+
+  #add(connection: Connection, startedAt: number, generation: number): Slot<Connection, Handle> {
+    const { clock, counters, events, settings } = this.#context;
+    const now = clock.now();
+    const slot = new Slot<Connection, Handle>(++this.#lastId, connection, now, settings.maxLifetime);
+    if (generation !== this.#generation) slot.retire('drain');
+    this.#slots.add(slot);
+    counters.opened++;
+    this.openTime.record(now - startedAt);
+    this.#context.onOpened();
+    if (events.has('open')) events.emit('open', { connection: slot.id, took: now - startedAt });
+    this.#notify();
+    return slot;
+  }
+
+  /** Closes a connection that is not idle. Its place is free once the close has settled. A second call changes nothing. */
+  close(slot: Slot<Connection, Handle>, reason: string): void {
+    if (!this.#slots.has(slot) || this.#closing.has(slot)) return;
+    const closing = this.#tryClose(slot);
+    if (!isPromiseLike(closing)) {
+      this.#left(slot, reason);
+      return;
+    }
+    this.#closing.add(slot);
+    const left = () => {
+      this.#closing.delete(slot);
+      this.#left(slot, reason);
+    };
+    closing.then(left, (error: unknown) => {
+      this.#context.events.error(error, 'Closing a connection failed');
+      left();
+    });
+  }
+
+  #tryClose(slot: Slot<Connection, Handle>): unknown {
+    try {
+      return this.#context.driver.close(slot.connection);
+    } catch (error) {
+      this.#context.events.error(error, 'Closing a connection failed');
+      return undefined;
+    }
+  }
+
+  #left(slot: Slot<Connection, Handle>, reason: string): void {
+    const { counters, events } = this.#context;
+    this.#slots.delete(slot);
+    counters.closed++;
+    if (events.has('close')) events.emit('close', { connection: slot.id, reason });
+    this.#changed();
+  }
+
+  /** There may be room for another connection. */
+  #changed(): void {
+    this.#context.onRoom();
+    this.#notify();
+  }
+
+  #notify(): void {
+    for (const check of this.#watchers) check();
+  }
+
+  /** Resolves as soon as `condition` holds. */
+  until(condition: () => boolean): Promise<void> {
+    if (condition()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const check = () => {
+        if (!condition()) return;
+        this.#watchers.delete(check);
+        resolve();
+      };
+      this.#watchers.add(check);
+    });
+  }
+
+  /** Closes idle connections from the one unused for longest, as long as `goes` says so; returns how many. */
+  closeIdle(reason: string, goes: (slot: Slot<Connection, Handle>) => boolean = () => true): number {
+    let closed = 0;
+    // The one that came back last is at the end, whatever the order of use.
+    for (let slot = this.#idle[0]; slot !== undefined && goes(slot); slot = this.#idle[0]) {
+      this.#idle.shift();
+      this.close(slot, reason);
+      closed++;
+    }
+    return closed;
+  }
+
+  /** Closes what has been idle or alive for too long. */
+  closeStale(now: number): void {
+    const { idleTimeout } = this.#context.settings;
+    this.closeIdle('idleTimeout', (slot) => now - slot.idleSince >= idleTimeout && this.size > this.min);
+    for (const slot of this.#idle.filter((idle) => idle.expiresAt <= now)) {
+      this.#idle.splice(this.#idle.indexOf(slot), 1);
+      this.close(slot, 'maxLifetime');
+    }
+  }
+
+  /** Has every present connection closed: idle ones now, the others when they come back. */
+  retireAll(reason: string): Slot<Connection, Handle>[] {
+    this.#generation++;
+    const present = [...this.#slots];
+    for (const slot of present) slot.retire(reason);
+    this.closeIdle(reason);
+    return present;
+  }
+
+  /** The next `max` and `min`. What is idle above `max` is closed. */
+  resize(max: number, min: number): void {
+    this.checkLimit(max);
+    this.max = max;
+    this.min = min;
+    this.closeIdle('resize', () => this.size > max);
+  }
+
+  /** No connection is opened or pooled from now on. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#opener.dispose();
+    this.closeIdle('closed');
+    this.#notify();
+  }
+}

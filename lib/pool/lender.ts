@@ -1,0 +1,441 @@
+import type { Clock } from '../clock.ts';
+import type { Driver } from '../driver.ts';
+import {
+  AbortError,
+  AcquireTimeoutError,
+  ClosedError,
+  type Congestion,
+  DeadlockError,
+  type LeaseEnd,
+  OpenError,
+  QueueFullError,
+} from '../errors.ts';
+import { isPromiseLike, type PoolEmitter } from '../events.ts';
+import type { HolderInfo, ScopeRef } from '../holder.ts';
+import { Lease } from '../lease.ts';
+import type { PoolHooks, PoolSettings } from '../options.ts';
+import { DurationRecorder, type PoolCounters } from '../stats.ts';
+import { type Waiter, WaiterQueue, type WaiterRequest } from '../waiters.ts';
+import type { Inventory } from './inventory.ts';
+import type { Patience } from './patience.ts';
+import type { Slot, SlotLease } from './slot.ts';
+import { Turnaround } from './turnaround.ts';
+
+export interface LenderContext<Connection extends object, Handle extends object> {
+  readonly driver: Driver<Connection, Handle>;
+  readonly settings: PoolSettings;
+  readonly hooks: PoolHooks<Connection, Handle>;
+  readonly clock: Clock;
+  readonly events: PoolEmitter;
+  readonly counters: PoolCounters;
+  readonly patience: Patience;
+  readonly inventory: Inventory<Connection, Handle>;
+}
+
+/**
+ * Leases and who waits for one: brings connections of the inventory to waiters in fair order, and back.
+ *
+ * Invariants between any two `await`s:
+ * - a connection is in exactly one place: idle, leased, or between two leases in a hook or a clean-up;
+ * - while somebody waits, no connection is idle, except those an `onAcquire` hook is about to prepare.
+ */
+export class Lender<Connection extends object, Handle extends object> {
+  readonly #driver: Driver<Connection, Handle>;
+  readonly #settings: PoolSettings;
+  /** Whether a connection must pass `onAcquire` before anybody gets it. */
+  readonly #hasAcquireHook: boolean;
+  readonly #clock: Clock;
+  readonly #events: PoolEmitter;
+  readonly #counters: PoolCounters;
+  readonly #inventory: Inventory<Connection, Handle>;
+  readonly #turnaround: Turnaround<Connection, Handle>;
+  readonly #waiters: WaiterQueue<SlotLease<Connection, Handle>>;
+  /** Waiters by the scope they were called in; those outside every scope are not listed. */
+  readonly #waitersInScope = new Map<ScopeRef, Set<Waiter<SlotLease<Connection, Handle>>>>();
+  readonly #dropped: FinalizationRegistry<SlotLease<Connection, Handle>>;
+  readonly waitTime = new DurationRecorder();
+  readonly holdTime = new DurationRecorder();
+  /** Leases given out and not come back. Equals the number of slots with a `lease`. */
+  #leased = 0;
+  /** Whether the present deadlock was reported. */
+  #deadlocked = false;
+  #closed = false;
+
+  constructor(context: LenderContext<Connection, Handle>) {
+    const { driver, settings, hooks, clock, events, counters, inventory } = context;
+    this.#driver = driver;
+    this.#settings = settings;
+    this.#hasAcquireHook = hooks.onAcquire !== undefined;
+    this.#clock = clock;
+    this.#events = events;
+    this.#counters = counters;
+    this.#inventory = inventory;
+    this.#turnaround = new Turnaround({
+      ...context,
+      owner: {
+        name: settings.name,
+        capturesStacks: settings.leakThreshold !== Infinity,
+        takeBack: (lease) => this.#takeBack(lease),
+        releasedTwice: () => {
+          counters.doubleReleases++;
+        },
+      },
+      onTurned: (slot) => this.offer(slot),
+    });
+    this.#waiters = new WaiterQueue(clock, {
+      timeoutError: (waiter) => this.#timeoutError(waiter),
+      onTimeout: (waiter, error) => this.#timedOut(waiter, error),
+      onAborted: () => {
+        counters.aborted++;
+      },
+      onSettled: (waiter) => {
+        const { scope } = waiter.request;
+        if (scope !== undefined) this.#leaveScope(waiter, scope);
+      },
+    });
+    this.#dropped = new FinalizationRegistry((lease) => this.#recover(lease));
+  }
+
+  get leased(): number {
+    return this.#leased;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** Makes a lease: at once where a connection is idle, else in its turn. Throws where it is refused at once. */
+  take(request: WaiterRequest): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
+    this.#admit(request.signal);
+    if (this.#waiters.size === 0 && !this.#hasAcquireHook) {
+      const slot = this.#inventory.takeIdle(request.since);
+      if (slot !== undefined) {
+        const lease = this.#turnaround.lend(slot, request.since);
+        this.#begin(lease, request, request.since);
+        return lease;
+      }
+    }
+    return this.#wait(request);
+  }
+
+  /** Makes a lease if nobody has to be waited for: not a holder, not a waiter, not a hook. */
+  tryTake(request: WaiterRequest): SlotLease<Connection, Handle> | undefined {
+    this.#admit(request.signal);
+    if (this.#waiters.size > 0) return undefined;
+    const slot = this.#inventory.takeIdle(request.since) ?? this.#openNow();
+    if (slot === undefined) return undefined;
+    const lease = this.#turnaround.prepare(slot);
+    if (lease instanceof Lease) {
+      this.#begin(lease, request, request.since);
+      return lease;
+    }
+    // The hook is asynchronous: whoever waits when it is done may have the connection.
+    void lease?.then((late) => late && this.#serve(late));
+    return undefined;
+  }
+
+  /** Refuses all who wait and all who come. Connections that come back are closed. */
+  close(): void {
+    this.#closed = true;
+    this.#waiters.rejectAll(() => new ClosedError(this.#settings.name));
+    this.#waiters.dispose();
+  }
+
+  /** Leases held now, oldest first. */
+  #held(): SlotLease<Connection, Handle>[] {
+    const leases = [...this.#inventory.slots].flatMap((slot) => slot.lease ?? []);
+    return leases.toSorted((a, b) => a.startedAt - b.startedAt || a.id - b.id);
+  }
+
+  holders(): HolderInfo[] {
+    const now = this.#clock.now();
+    return this.#held().map((lease) => this.#holder(lease, now));
+  }
+
+  /** Takes connections away from their holders, and has them closed. Returns from how many. */
+  takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
+    const leases = this.#held().filter(from);
+    for (const lease of leases) {
+      lease.slot.retire(end);
+      void lease.release(end);
+    }
+    return leases.length;
+  }
+
+  /** Rejects what waits in a scope that has ended. */
+  cancelWaiters(scope: ScopeRef, makeError: () => Error): void {
+    for (const waiter of this.#waitersInScope.get(scope) ?? []) {
+      if (waiter.reject(makeError())) this.#counters.aborted++;
+    }
+  }
+
+  #admit(signal: AbortSignal | undefined): void {
+    if (this.#closed) throw new ClosedError(this.#settings.name);
+    if (signal?.aborted) {
+      this.#counters.aborted++;
+      throw new AbortError(signal);
+    }
+  }
+
+  #wait(request: WaiterRequest): Promise<SlotLease<Connection, Handle>> {
+    // Connections that are not leased are on their way to a waiter or can still be opened; who is covered by
+    // one of them does not wait for a holder.
+    const covered = Math.max(0, this.#inventory.max - this.#leased);
+    if (this.#waiters.size >= this.#settings.maxWaiting + covered) {
+      this.#counters.refused++;
+      throw new QueueFullError(this.#congestion());
+    }
+    const waiter = this.#waiters.add(request);
+    if (request.scope !== undefined) {
+      this.#enterScope(waiter, request.scope);
+      this.#watchForDeadlock(waiter);
+    }
+    this.pump();
+    return waiter.promise;
+  }
+
+  #enterScope(waiter: Waiter<SlotLease<Connection, Handle>>, own: ScopeRef): void {
+    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting++;
+    const waiters = this.#waitersInScope.get(own);
+    if (waiters === undefined) this.#waitersInScope.set(own, new Set([waiter]));
+    else waiters.add(waiter);
+  }
+
+  #leaveScope(waiter: Waiter<SlotLease<Connection, Handle>>, own: ScopeRef): void {
+    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting--;
+    const waiters = this.#waitersInScope.get(own);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#waitersInScope.delete(own);
+  }
+
+  /** Brings supply to those who wait: idle connections through their hook, then new ones while there is room. */
+  pump(): void {
+    while (this.#waiters.size > this.#turnaround.preparing) {
+      const slot = this.#inventory.takeIdle(this.#clock.now());
+      if (slot === undefined) break;
+      this.offer(slot);
+    }
+    while (this.#waiters.size > this.#turnaround.preparing + this.#inventory.opening && this.#inventory.canOpen)
+      this.#open();
+  }
+
+  #open(): void {
+    try {
+      const slot = this.#inventory.open();
+      if (isPromiseLike(slot)) {
+        slot.then(
+          (opened) => this.offer(opened),
+          (error: unknown) => this.#openFailed(error),
+        );
+      } else this.offer(slot);
+    } catch (error) {
+      this.#openFailed(error);
+    }
+  }
+
+  /** Opens for somebody who does not wait. */
+  #openNow(): Slot<Connection, Handle> | undefined {
+    if (!this.#inventory.canOpen) return undefined;
+    try {
+      const slot = this.#inventory.open();
+      if (!isPromiseLike(slot)) return slot;
+      slot.then(
+        (opened) => this.offer(opened),
+        (error: unknown) => this.#openFailed(error),
+      );
+      return undefined;
+    } catch (error) {
+      if (this.#driver.isTransient(error)) return undefined;
+      throw new OpenError(this.#settings.name, this.#driver.target, error);
+    }
+  }
+
+  #openFailed(error: unknown): void {
+    // While connections are out, one of them may still serve those who wait; and a lock elsewhere may go away.
+    // Their timeout would tell them of this error. Otherwise waiting is in vain.
+    if (this.#inventory.size === 0 && !this.#driver.isTransient(error)) {
+      this.#waiters.rejectAll(() => new OpenError(this.#settings.name, this.#driver.target, error));
+    }
+    this.pump();
+  }
+
+  /** Gives a connection nobody holds to the first waiter, to the idle ones, or up. */
+  offer(slot: Slot<Connection, Handle>): void {
+    const now = this.#clock.now();
+    const reason = this.#inventory.unfit(slot, now);
+    if (reason !== undefined) this.#discard(slot, reason);
+    else if (this.#waiters.size === 0) this.#inventory.putIdle(slot);
+    else if (!this.#hasAcquireHook) this.#serve(this.#turnaround.lend(slot, now));
+    else {
+      const prepared = this.#turnaround.prepare(slot);
+      if (prepared instanceof Lease) this.#serve(prepared);
+      else void prepared?.then((lease) => lease && this.#serve(lease));
+    }
+  }
+
+  #serve(lease: SlotLease<Connection, Handle>): void {
+    const waiter = this.#waiters.next();
+    if (waiter === undefined) {
+      this.#turnaround.cancel(lease);
+      return;
+    }
+    this.#begin(lease, waiter.request, this.#clock.now());
+    waiter.grant(lease);
+  }
+
+  #begin(
+    lease: SlotLease<Connection, Handle>,
+    holder: Pick<WaiterRequest, 'label' | 'signal' | 'scope' | 'site' | 'since'>,
+    now: number,
+  ): void {
+    lease.label = holder.label;
+    lease.signal = holder.signal;
+    lease.scope = holder.scope;
+    lease.site = holder.site;
+    lease.startedAt = now;
+    lease.lastUsedAt = now;
+    lease.slot.lease = lease;
+    lease.slot.uses++;
+    this.#leased++;
+    this.#counters.acquired++;
+    const waited = now - holder.since;
+    if (waited === 0) this.waitTime.recordZero();
+    else this.waitTime.record(waited);
+    if (this.#events.has('acquire')) {
+      this.#events.emit('acquire', { lease: lease.id, connection: lease.slot.id, label: lease.label, waited });
+    }
+  }
+
+  #takeBack(lease: SlotLease<Connection, Handle>): void | Promise<void> {
+    const now = this.#clock.now();
+    const { slot } = lease;
+    if (lease.handle === undefined) this.#dropped.unregister(lease);
+    lease.handle = undefined;
+    slot.lease = undefined;
+    slot.idleSince = now;
+    this.#leased--;
+    this.#deadlocked = false;
+    this.#counters.released++;
+    this.holdTime.record(now - lease.startedAt);
+    if (this.#events.has('release')) {
+      this.#events.emit('release', {
+        lease: lease.id,
+        connection: slot.id,
+        label: lease.label,
+        held: now - lease.startedAt,
+      });
+    }
+    if (lease.overdue && this.#events.has('leak')) {
+      this.#events.emit('leak', { kind: 'returned', holder: this.#holder(lease, now) });
+    }
+    return this.#turnaround.cleanUp(lease);
+  }
+
+  #discard(slot: Slot<Connection, Handle>, reason: string): void {
+    this.#counters.discarded++;
+    if (this.#events.has('discard')) this.#events.emit('discard', { connection: slot.id, reason });
+    // A hook that refuses every new connection must not have the pool open one after the other without a pause.
+    if (slot.uses === 0 && reason === 'onAcquire')
+      this.#inventory.backOff(new Error('onAcquire refused a new connection'));
+    this.#inventory.close(slot, reason);
+  }
+
+  #congestion(): Congestion {
+    return {
+      pool: this.#settings.name,
+      max: this.#inventory.max,
+      leased: this.#leased,
+      waiting: this.#waiters.size,
+      holders: this.holders(),
+    };
+  }
+
+  #holder(lease: SlotLease<Connection, Handle>, now: number): HolderInfo {
+    const stack = lease.site?.stack;
+    return {
+      id: lease.id,
+      connection: lease.slot.id,
+      label: lease.label ?? lease.scope?.label,
+      age: now - lease.startedAt,
+      idleFor: now - lease.lastUsedAt,
+      inTransaction: this.#driver.isInTransaction(lease.slot.connection),
+      mode: 'connection',
+      scope: lease.scope?.id,
+      ...(stack === undefined ? {} : { stack }),
+    };
+  }
+
+  #timeoutError({ request }: Waiter<SlotLease<Connection, Handle>>): AcquireTimeoutError {
+    const cause = this.#inventory.lastOpenError;
+    const label = request.label ?? request.scope?.label;
+    return new AcquireTimeoutError(
+      request.timeout,
+      label,
+      this.#congestion(),
+      this.#isDeadlocked(),
+      cause === undefined ? undefined : { cause },
+    );
+  }
+
+  #timedOut({ request }: Waiter<SlotLease<Connection, Handle>>, error: Error): void {
+    this.#counters.timeouts++;
+    if (this.#events.has('timeout')) {
+      this.#events.emit('timeout', { label: request.label, waited: this.#clock.now() - request.since, error });
+    }
+  }
+
+  /** Whether every connection is held by a scope that itself waits for one, so that none can come back. */
+  #isDeadlocked(): boolean {
+    if (this.#leased === 0 || this.#leased < this.#inventory.max) return false;
+    for (const { lease } of this.#inventory.slots) {
+      if (lease !== undefined && (lease.scope === undefined || lease.scope.waiting === 0)) return false;
+    }
+    return true;
+  }
+
+  #watchForDeadlock(waiter: Waiter<SlotLease<Connection, Handle>>): void {
+    if (!this.#isDeadlocked()) return;
+    if (!this.#deadlocked) {
+      this.#deadlocked = true;
+      this.#counters.deadlocks++;
+      const { label } = waiter.request;
+      if (this.#events.has('deadlock')) this.#events.emit('deadlock', { label, holders: this.holders() });
+    }
+    if (this.#settings.onDeadlock === 'reject') waiter.reject(new DeadlockError(this.#congestion()));
+  }
+
+  /** Reports leases held for too long, and has the handles of old ones watched for being dropped. */
+  inspectLeases(oldAfter: number): void {
+    const now = this.#clock.now();
+    for (const lease of this.#held()) {
+      const age = now - lease.startedAt;
+      if (lease.handle !== undefined && age >= oldAfter) {
+        this.#dropped.register(lease.handle, lease, lease);
+        lease.handle = undefined;
+      }
+      if (age >= this.#settings.leakThreshold && !lease.overdue) {
+        lease.overdue = true;
+        this.#leaked('overdue', lease, now);
+      }
+    }
+  }
+
+  /** Its handle is gone, so nobody can release it any more. */
+  #recover(lease: SlotLease<Connection, Handle>): void {
+    if (lease.ended) return;
+    this.#leaked('dropped', lease, this.#clock.now());
+    void lease.release('dropped');
+  }
+
+  #leaked(kind: 'overdue' | 'dropped', lease: SlotLease<Connection, Handle>, now: number): void {
+    this.#counters.leaks++;
+    if (this.#events.has('leak')) this.#events.emit('leak', { kind, holder: this.#holder(lease, now) });
+  }
+}
+
+/** The handle of a lease that has just been made. */
+export function handleOf<Connection extends object, Handle extends object>(
+  lease: SlotLease<Connection, Handle>,
+): Handle {
+  return lease.handle as Handle;
+}

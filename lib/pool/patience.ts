@@ -1,0 +1,41 @@
+import type { Clock } from '../clock.ts';
+
+/** Something the pool waited for did not settle in time. It cannot be stopped, so its connection is given up. */
+export class PatienceError extends Error {
+  constructor(what: string, timeout: number) {
+    super(`${what} did not settle within ${timeout} ms`);
+    this.name = 'PatienceError';
+  }
+}
+
+/** Bounds what the pool awaits from user code and drivers, so that a promise that never settles costs no slot for good. */
+export class Patience {
+  readonly #clock: Clock;
+  readonly #timeout: number;
+  /** Rejects each wait under way. */
+  readonly #waits = new Set<() => void>();
+
+  constructor(clock: Clock, timeout: number) {
+    this.#clock = clock;
+    this.#timeout = timeout;
+  }
+
+  /** Waits for `promise`, at most `timeout` ms. Keeps the process alive meanwhile: somebody awaits the outcome. */
+  async bound<T>(promise: PromiseLike<T>, what: string, timeout = this.#timeout): Promise<T> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const giveUp = () => reject(new PatienceError(what, timeout));
+    const timer = this.#clock.after(timeout, giveUp);
+    this.#waits.add(giveUp);
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      this.#waits.delete(giveUp);
+      this.#clock.cancel(timer);
+    }
+  }
+
+  /** Ends every wait under way as if its time were over. */
+  giveUp(): void {
+    for (const giveUp of this.#waits) giveUp();
+  }
+}

@@ -1,0 +1,135 @@
+import type { Clock } from '../clock.ts';
+import type { Driver, Residue } from '../driver.ts';
+import { isPromiseLike, type PoolEmitter } from '../events.ts';
+import { Lease, type LeaseOwner } from '../lease.ts';
+import type { PoolHooks } from '../options.ts';
+import type { PoolCounters } from '../stats.ts';
+import type { Patience } from './patience.ts';
+import type { Slot, SlotLease } from './slot.ts';
+
+export interface TurnaroundContext<Connection extends object, Handle extends object> {
+  readonly driver: Driver<Connection, Handle>;
+  readonly hooks: PoolHooks<Connection, Handle>;
+  readonly clock: Clock;
+  readonly events: PoolEmitter;
+  readonly counters: PoolCounters;
+  readonly patience: Patience;
+  readonly owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
+  /** The connection of an ended lease is ready for whatever comes next. */
+  readonly onTurned: (slot: Slot<Connection, Handle>) => void;
+}
+
+/**
+ * What happens to a connection on either side of a lease: before it `lend` and the `onAcquire` hook, after it
+ * the clean-up, the `dirty` report and the `onRelease` hook.
+ */
+export class Turnaround<Connection extends object, Handle extends object> {
+  readonly #context: TurnaroundContext<Connection, Handle>;
+  readonly #driver: Driver<Connection, Handle>;
+  readonly #owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
+  readonly #onRelease: PoolHooks<Connection, Handle>['onRelease'];
+  #lastLeaseId = 0;
+  /** Connections an `onAcquire` hook is working on. */
+  preparing = 0;
+
+  constructor(context: TurnaroundContext<Connection, Handle>) {
+    this.#context = context;
+    this.#driver = context.driver;
+    this.#owner = context.owner;
+    this.#onRelease = context.hooks.onRelease;
+  }
+
+  /** A lease that has not begun: nobody has its handle but a hook. */
+  lend(slot: Slot<Connection, Handle>, now: number): SlotLease<Connection, Handle> {
+    const lease: SlotLease<Connection, Handle> = new Lease(this.#owner, ++this.#lastLeaseId, slot, now);
+    lease.handle = this.#driver.lend(slot.connection, lease);
+    return lease;
+  }
+
+  /**
+   * Lends a connection and runs `onAcquire` on it. `undefined` where the hook would not have it: then the
+   * connection is on its way out.
+   */
+  prepare(
+    slot: Slot<Connection, Handle>,
+  ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle> | undefined> | undefined {
+    const now = this.#context.clock.now();
+    const lease = this.lend(slot, now);
+    const { onAcquire } = this.#context.hooks;
+    if (onAcquire === undefined) return lease;
+    this.preparing++;
+    const verdict = this.#run('onAcquire', () => onAcquire(lease.handle as Handle, slot.info(now)));
+    const conclude = (accepted: boolean): SlotLease<Connection, Handle> | undefined => {
+      this.preparing--;
+      if (accepted) return lease;
+      slot.retire('onAcquire');
+      this.cancel(lease);
+      return undefined;
+    };
+    return isPromiseLike(verdict) ? verdict.then(conclude) : conclude(verdict);
+  }
+
+  /** Ends a lease that nobody got. */
+  cancel(lease: SlotLease<Connection, Handle>): void {
+    lease.ended = true;
+    void this.cleanUp(lease);
+  }
+
+  /** Makes the connection of an ended lease fit for the next. Never throws or rejects. */
+  cleanUp(lease: SlotLease<Connection, Handle>): void | Promise<void> {
+    const residue = this.#driver.reclaim(lease.slot.connection);
+    // Nothing left behind and no hook is the common case, and stays free of promises.
+    if (residue === undefined && this.#onRelease === undefined) this.#context.onTurned(lease.slot);
+    else return this.#finish(lease, residue);
+  }
+
+  async #finish(
+    lease: SlotLease<Connection, Handle>,
+    reclaimed: Residue | undefined | PromiseLike<Residue | undefined>,
+  ): Promise<void> {
+    const { slot } = lease;
+    const residue = isPromiseLike(reclaimed) ? await reclaimed : reclaimed;
+    if (residue !== undefined) this.#report(lease, residue);
+    const onRelease = this.#onRelease;
+    if (onRelease !== undefined && slot.retired === undefined) {
+      const visit = this.lend(slot, slot.idleSince);
+      const info = slot.info(this.#context.clock.now());
+      const verdict = this.#run('onRelease', () => onRelease(visit.handle as Handle, info));
+      if (!(isPromiseLike(verdict) ? await verdict : verdict)) slot.retire('onRelease');
+      visit.ended = true;
+      const left = this.#driver.reclaim(slot.connection);
+      const leftovers = isPromiseLike(left) ? await left : left;
+      if (leftovers !== undefined) this.#report(visit, leftovers);
+    }
+    this.#context.onTurned(slot);
+  }
+
+  /** Whether the hook accepts the connection. What it throws is reported. */
+  #run(name: 'onAcquire' | 'onRelease', run: () => unknown): boolean | Promise<boolean> {
+    const { events, patience } = this.#context;
+    const failed = (error: unknown): false => {
+      events.error(error, `${name} failed`);
+      return false;
+    };
+    try {
+      const result = run();
+      if (!isPromiseLike(result)) return result !== false;
+      return patience.bound(result, name).then((late) => late !== false, failed);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  #report(lease: SlotLease<Connection, Handle>, residue: Residue): void {
+    const { events, counters } = this.#context;
+    const { id, label, scope, slot } = lease;
+    for (const error of residue.errors) events.error(error, 'Cleaning a connection failed');
+    if (residue.traces.length > 0) {
+      counters.dirty++;
+      if (events.has('dirty')) {
+        events.emit('dirty', { lease: id, connection: slot.id, label, scope: scope?.id, traces: residue.traces });
+      }
+    }
+    if (!residue.reusable) slot.retire(residue.traces.join(', ') || 'failed clean-up');
+  }
+}

@@ -1,0 +1,257 @@
+import { type InspectOptions, inspect } from 'node:util';
+import Database from 'better-sqlite3';
+import type { LeasedDatabase } from './handle.ts';
+import { inspection } from './inspection.ts';
+import type { RowToggle } from './row-mode.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: as better-sqlite3 types them, so that any function fits
+type Callback = (...params: any[]) => any;
+type AggregateOptions<T> = Parameters<typeof Database.prototype.aggregate<T>>[1];
+
+/** Where an ambient handle finds its connection. */
+export interface AmbientSource {
+  readonly pool: string;
+  readonly file: string;
+  readonly readonly: boolean;
+  readonly memory: boolean;
+  /** The handle bound to the current scope. Throws where there is none. */
+  handle(): LeasedDatabase;
+  /** The same, `undefined` where there is none. */
+  current(): LeasedDatabase | undefined;
+}
+
+const variants = ['default', 'deferred', 'immediate', 'exclusive'] as const;
+const source = Symbol('source');
+
+/**
+ * `pool.db`: the surface of a leased handle, bound to whatever connection the current scope holds. A module may
+ * prepare its statements on it once and run them in any request. Where no connection is bound, every use throws
+ * `ERR_LEASEHOLD_NO_CONNECTION`, or `ERR_LEASEHOLD_SCOPE_ENDED` where the scope has ended.
+ */
+export class AmbientDatabase implements Database.Database {
+  readonly [source]: AmbientSource;
+
+  constructor(of: AmbientSource) {
+    this[source] = of;
+  }
+
+  get name(): string {
+    return this[source].file;
+  }
+
+  get readonly(): boolean {
+    return this[source].readonly;
+  }
+
+  get memory(): boolean {
+    return this[source].memory;
+  }
+
+  /** Whether a connection is bound here. */
+  get open(): boolean {
+    return this[source].current() !== undefined;
+  }
+
+  get inTransaction(): boolean {
+    return this[source].handle().inTransaction;
+  }
+
+  /** Prepares nothing yet: each use does so on the connection it finds, where the statement is then kept. */
+  prepare<BindParameters extends unknown[] | {} = unknown[], Result = unknown>(
+    sql: string,
+  ): Database.Statement<BindParameters, Result> {
+    if (typeof sql !== 'string') throw new TypeError('Expected first argument to be a string');
+    const statement = new AmbientStatement(this, this[source], sql);
+    return statement as unknown as Database.Statement<BindParameters, Result>;
+  }
+
+  transaction<F extends Callback>(fn: F): Database.Transaction<F> {
+    if (typeof fn !== 'function') throw new TypeError('Expected first argument to be a function');
+    const of = this[source];
+    const properties: PropertyDescriptorMap = { database: { value: this, enumerable: true } };
+    for (const variant of variants) {
+      properties[variant] = {
+        value: function ambientTransaction(this: unknown, ...params: unknown[]): unknown {
+          return (of.handle().transaction(fn)[variant] as Callback).apply(this, params);
+        },
+      };
+    }
+    for (const variant of variants) Object.defineProperties(properties[variant]?.value, properties);
+    return properties['default']?.value as Database.Transaction<F>;
+  }
+
+  exec(sql: string): this {
+    this[source].handle().exec(sql);
+    return this;
+  }
+
+  pragma(sql: string, options?: Database.PragmaOptions): unknown {
+    return this[source].handle().pragma(sql, options);
+  }
+
+  explain(sql: string): unknown[] {
+    return this[source].handle().explain(sql);
+  }
+
+  function(name: string, ...rest: [fn: Callback] | [options: Database.RegistrationOptions, fn: Callback]): this {
+    this[source].handle().function(name, ...rest);
+    return this;
+  }
+
+  aggregate<T>(name: string, options: AggregateOptions<T>): this {
+    this[source].handle().aggregate(name, options);
+    return this;
+  }
+
+  table(name: string, options: Parameters<Database.Database['table']>[1]): this {
+    this[source].handle().table(name, options);
+    return this;
+  }
+
+  loadExtension(...params: [path: string, entryPoint?: string]): this {
+    this[source].handle().loadExtension(...params);
+    return this;
+  }
+
+  defaultSafeIntegers(...toggleState: [on?: boolean]): this {
+    this[source].handle().defaultSafeIntegers(...toggleState);
+    return this;
+  }
+
+  unsafeMode(...unsafe: [on?: boolean]): this {
+    this[source].handle().unsafeMode(...unsafe);
+    return this;
+  }
+
+  async backup(filename: string, options?: Database.BackupOptions): Promise<Database.BackupMetadata> {
+    return this[source].handle().backup(filename, options);
+  }
+
+  serialize(options?: Database.SerializeOptions): Buffer {
+    return this[source].handle().serialize(options);
+  }
+
+  /** Gives the scope's connection back before the scope ends. */
+  close(): this {
+    this[source].handle().close();
+    return this;
+  }
+
+  /** Has the scope's connection closed instead of pooled when it comes back. */
+  discard(reason?: string): this {
+    this[source].handle().discard(reason);
+    return this;
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { name, open, readonly, memory } = this;
+    return inspection('AmbientDatabase', { pool: this[source].pool, name, open, readonly, memory }, options);
+  }
+}
+
+// As in the leased handle: `instanceof Database` holds, and every method is overridden.
+Object.setPrototypeOf(AmbientDatabase.prototype, Database.prototype);
+
+/** A statement of `pool.db`: its SQL, row mode and bound parameters, to be prepared wherever it is used. */
+class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = unknown> {
+  readonly #of: AmbientSource;
+  readonly database: Database.Database;
+  readonly source: string;
+  /** Calls of `pluck` and its like, in order. */
+  readonly #toggles: [RowToggle, [on?: boolean]][] = [];
+  #bound: BindParameters | undefined;
+
+  constructor(database: Database.Database, of: AmbientSource, sql: string) {
+    this.database = database;
+    this.#of = of;
+    this.source = sql;
+  }
+
+  get reader(): boolean {
+    return this.#here().reader;
+  }
+
+  get readonly(): boolean {
+    return this.#here().readonly;
+  }
+
+  /** Every use has a statement of its own, so it is never busy. */
+  get busy(): boolean {
+    return false;
+  }
+
+  run(...params: BindParameters): Database.RunResult {
+    return this.#here().run(...this.#bindable(params));
+  }
+
+  get(...params: BindParameters): Result | undefined {
+    return this.#here().get(...this.#bindable(params));
+  }
+
+  all(...params: BindParameters): Result[] {
+    return this.#here().all(...this.#bindable(params));
+  }
+
+  iterate(...params: BindParameters): IterableIterator<Result> {
+    return this.#here().iterate(...this.#bindable(params));
+  }
+
+  bind(...params: BindParameters): this {
+    if (this.#bound !== undefined) {
+      throw new TypeError('The bind() method can only be invoked once per statement object');
+    }
+    this.#bound = params;
+    return this;
+  }
+
+  pluck(...on: [on?: boolean]): this {
+    return this.#toggle('pluck', on);
+  }
+
+  expand(...on: [on?: boolean]): this {
+    return this.#toggle('expand', on);
+  }
+
+  raw(...on: [on?: boolean]): this {
+    return this.#toggle('raw', on);
+  }
+
+  safeIntegers(...on: [on?: boolean]): this {
+    return this.#toggle('safeIntegers', on);
+  }
+
+  columns(): Database.ColumnDefinition[] {
+    return this.#here().columns();
+  }
+
+  toString(): string {
+    if (this.#bound === undefined) return this.source;
+    // oxlint-disable-next-line typescript/no-base-to-string -- native, and missing in the published types
+    return this.#here()
+      .bind(...this.#bound)
+      .toString();
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return inspection('Statement', { source: this.source }, options);
+  }
+
+  #toggle(toggle: RowToggle, on: [on?: boolean]): this {
+    if (on.length > 0 && typeof on[0] !== 'boolean') throw new TypeError('Expected first argument to be a boolean');
+    this.#toggles.push([toggle, on]);
+    return this;
+  }
+
+  #bindable(params: BindParameters): BindParameters {
+    if (this.#bound === undefined) return params;
+    if (params.length > 0) throw new TypeError('This statement already has bound parameters');
+    return this.#bound;
+  }
+
+  /** The statement on the connection that is bound here. */
+  #here(): Database.Statement<BindParameters, Result> {
+    const statement = this.#of.handle().prepare(this.source);
+    for (const [toggle, on] of this.#toggles) statement[toggle](...on);
+    return statement as unknown as Database.Statement<BindParameters, Result>;
+  }
+}

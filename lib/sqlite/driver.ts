@@ -1,0 +1,115 @@
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Clock } from '../clock.ts';
+import type { Driver, LeaseControl, Residue } from '../driver.ts';
+import { OptionsError } from '../errors.ts';
+import type { RawDatabase } from './better-sqlite3.ts';
+import { SqliteConnection } from './connection.ts';
+import { LeasedDatabase } from './handle.ts';
+import type { PragmaValue, SqliteSettings } from './options.ts';
+
+/** SQLite, by better-sqlite3, as the pool sees it. */
+export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
+  readonly #settings: SqliteSettings;
+  readonly #clock: Clock;
+  readonly target: string;
+  readonly limit: number;
+  /** Whether the pragma names have been checked; they are the same for every connection. */
+  #checkedPragmas = false;
+
+  constructor(settings: SqliteSettings, clock: Clock) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.target = settings.file;
+    this.limit = settings.isPrivate ? 1 : Infinity;
+  }
+
+  open(): SqliteConnection {
+    const { file, isPrivate, readonly, statementCache, Database } = this.#settings;
+    // SQLite would open a file it may not write without a word, and fail at the first write.
+    if (!readonly && !isPrivate) checkWritable(file);
+    // Nothing waits for a lock while it opens: that would block the event loop. The pool tries again.
+    const raw = new Database(file, { readonly, timeout: 0 }) as RawDatabase;
+    try {
+      this.#setUp(raw);
+      const connection = new SqliteConnection(raw, statementCache);
+      connection.settle();
+      return connection;
+    } catch (error) {
+      raw.close();
+      throw error;
+    }
+  }
+
+  isTransient(error: unknown): boolean {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    return /^SQLITE_(?:BUSY|LOCKED)/.test(code);
+  }
+
+  lend(connection: SqliteConnection, lease: LeaseControl): LeasedDatabase {
+    return new LeasedDatabase(connection.lend(lease, this.#clock));
+  }
+
+  reclaim(connection: SqliteConnection): Residue | undefined {
+    return connection.reclaim();
+  }
+
+  isInTransaction(connection: SqliteConnection): boolean {
+    return connection.raw.inTransaction;
+  }
+
+  close(connection: SqliteConnection): void {
+    connection.raw.close();
+  }
+
+  #setUp(raw: RawDatabase): void {
+    const { isPrivate, readonly, pragmas, busyTimeout } = this.#settings;
+    // better-sqlite3 opens lazily: only this reads the file, and finds out that it is none of SQLite's.
+    raw.pragma('schema_version');
+    if (!this.#checkedPragmas) this.#checkPragmas(raw);
+    for (const [name, value] of pragmas) {
+      if (name !== 'journal_mode') raw.pragma(`${name} = ${literal(value)}`);
+      else if (!readonly && !isPrivate) setJournalMode(raw, value);
+    }
+    raw.pragma(`busy_timeout = ${busyTimeout}`);
+  }
+
+  #checkPragmas(raw: RawDatabase): void {
+    const known = new Set(raw.prepare('SELECT name FROM pragma_pragma_list').pluck().all());
+    for (const [name, value] of this.#settings.pragmas) {
+      if (!known.has(name)) {
+        throw new OptionsError(
+          `pragmas.${name}`,
+          value,
+          'a pragma that this build of SQLite has',
+          'SQLite would ignore it without a word.',
+        );
+      }
+    }
+    this.#checkedPragmas = true;
+  }
+}
+
+/** Setting the mode takes an exclusive lock, so it is done only where the file is not in it already. */
+function setJournalMode(raw: RawDatabase, value: Exclude<PragmaValue, null>): void {
+  const wanted = String(value).toLowerCase();
+  if (raw.pragma('journal_mode', { simple: true }) === wanted) return;
+  const mode = raw.pragma(`journal_mode = ${literal(value)}`, { simple: true });
+  if (mode !== wanted) throw new Error(`journal_mode stays "${String(mode)}" where "${wanted}" was asked for`);
+}
+
+function literal(value: Exclude<PragmaValue, null>): string {
+  if (typeof value !== 'string') return value === true ? '1' : value === false ? '0' : String(value);
+  return `'${value.replaceAll("'", "''")}'`;
+}
+
+/** @throws what the file system says: EACCES, EROFS */
+function checkWritable(file: string): void {
+  try {
+    accessSync(file, constants.W_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  // The journal and the WAL are made beside it.
+  accessSync(dirname(file), constants.W_OK);
+}

@@ -1,0 +1,6 @@
+import { type InspectOptions, inspect } from 'node:util';
+
+/** What `util.inspect` shows of one of our objects: its name and a few facts, never its insides. */
+export function inspection(name: string, facts: object, options: InspectOptions): string {
+  return `${name} ${inspect(facts, options)}`;
+}

@@ -1,0 +1,60 @@
+import type Database from 'better-sqlite3';
+import type { RawStatement } from './better-sqlite3.ts';
+import type { Session } from './session.ts';
+
+/**
+ * The rows of one `iterate()`. The lease keeps track of it, because an iterator left open blocks its whole
+ * connection, and neither SQLite nor garbage collection ever ends it.
+ */
+export class LeasedIterator<Row> implements IterableIterator<Row> {
+  readonly #rows: IterableIterator<Row>;
+  readonly #prepared: RawStatement;
+  readonly #session: Session;
+  readonly #onDone: () => void;
+  readonly #close: () => void;
+  /** The statement it iterates. */
+  readonly statement: Database.Statement;
+
+  constructor(
+    rows: IterableIterator<Row>,
+    prepared: RawStatement,
+    statement: Database.Statement,
+    session: Session,
+    onDone: () => void,
+  ) {
+    this.#rows = rows;
+    this.#prepared = prepared;
+    this.statement = statement;
+    this.#session = session;
+    this.#onDone = onDone;
+    this.#close = () => void rows.return?.();
+    session.noteIterator(this.#close);
+  }
+
+  next(): IteratorResult<Row> {
+    this.#session.use();
+    try {
+      return this.#rows.next();
+    } finally {
+      this.#look();
+    }
+  }
+
+  return(): IteratorResult<Row> {
+    this.#session.use();
+    try {
+      return this.#rows.return?.() ?? { value: undefined, done: true };
+    } finally {
+      this.#look();
+    }
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  /** Lets go of the statement once the iteration is over: at the last row, by `return`, by a failed step. */
+  #look(): void {
+    if (!this.#prepared.busy && this.#session.iterators?.delete(this.#close)) this.#onDone();
+  }
+}

@@ -1,0 +1,179 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { basename, resolve } from 'node:path';
+import BetterSqlite3 from 'better-sqlite3';
+import { OptionsError } from '../errors.ts';
+import {
+  checkOptions,
+  defaultMax,
+  hookRules,
+  type PoolHooks,
+  type PoolOptions,
+  type PoolSettings,
+  poolRules,
+  poolSettings,
+  type Rule,
+  rules,
+} from '../options.ts';
+import type { DatabaseClass } from './better-sqlite3.ts';
+import type { LeasedDatabase } from './handle.ts';
+
+/** A value of a PRAGMA; `null` leaves SQLite's own. */
+export type PragmaValue = string | number | boolean | null;
+
+/**
+ * Options of a SQLite pool. Durations are milliseconds. Every option is checked when the pool is made; a bad
+ * one throws `ERR_LEASEHOLD_OPTIONS`.
+ */
+export interface SqlitePoolOptions extends PoolOptions {
+  /**
+   * Pragmas applied once to each connection, in this order, over the defaults. `null` leaves out a default.
+   * Names SQLite does not know are refused at the first open, where SQLite itself would ignore them.
+   * @defaultValue { journal_mode: 'WAL', synchronous: 'NORMAL', foreign_keys: 'ON' }
+   */
+  readonly pragmas?: Readonly<Record<string, PragmaValue | undefined>> | undefined;
+
+  /**
+   * Longest a synchronous statement may wait for a lock held by another process. SQLite waits by blocking the
+   * thread, so this bounds a stall of the whole event loop. Integer from 0 to 2147483647.
+   * @defaultValue 1000
+   */
+  readonly busyTimeout?: number | undefined;
+
+  /**
+   * Opens the file read-only. It must exist.
+   * @defaultValue false
+   */
+  readonly readonly?: boolean | undefined;
+
+  /**
+   * Prepared statements kept for each connection, the least recently used going first. Integer from 0.
+   * @defaultValue 500
+   */
+  readonly statementCache?: number | undefined;
+
+  /**
+   * Once for each new connection, on better-sqlite3's own handle: functions, extensions, further pragmas,
+   * attached databases. Every lease begins with what it sets up. May be async. A throw, or a transaction left
+   * open, closes the connection and fails the open.
+   */
+  readonly onOpen?: ((db: BetterSqlite3.Database) => unknown) | undefined;
+
+  /** Before each lease. May be async. Returning `false` or throwing discards the connection; the acquire tries another. */
+  readonly onAcquire?: PoolHooks<unknown, LeasedDatabase>['onAcquire'];
+
+  /** After each lease, on a handle of its own, once the connection is clean. May be async. Returning `false` or throwing discards it. */
+  readonly onRelease?: PoolHooks<unknown, LeasedDatabase>['onRelease'];
+
+  /**
+   * Another class with the API of better-sqlite3's `Database`.
+   * @defaultValue the class that `better-sqlite3` exports
+   */
+  readonly Database?: DatabaseClass | undefined;
+}
+
+/** What the SQLite driver goes by: complete, checked, frozen. */
+export interface SqliteSettings {
+  /** Absolute path, `''` or `':memory:'`. */
+  readonly file: string;
+  /** Whether each connection has a database of its own. */
+  readonly isPrivate: boolean;
+  readonly pragmas: readonly (readonly [name: string, value: Exclude<PragmaValue, null>])[];
+  readonly busyTimeout: number;
+  readonly readonly: boolean;
+  readonly statementCache: number;
+  readonly Database: DatabaseClass;
+}
+
+export interface NormalizedOptions {
+  readonly pool: PoolSettings;
+  readonly sqlite: SqliteSettings;
+  /** In the async context the pool was made in. */
+  readonly hooks: Pick<SqlitePoolOptions, 'onOpen' | 'onAcquire' | 'onRelease'>;
+}
+
+const defaultPragmas: Readonly<Record<string, PragmaValue>> = {
+  journal_mode: 'WAL',
+  synchronous: 'NORMAL',
+  foreign_keys: 'ON',
+};
+
+const pragmaName = /^[a-z_]+$/;
+
+const pragmas: Rule = {
+  allowed: 'an object from pragma names in lower case to strings, finite numbers, booleans or null',
+  accepts: (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(value).every(
+      ([name, setting]) =>
+        pragmaName.test(name) &&
+        (setting === undefined ||
+          setting === null ||
+          typeof setting === 'string' ||
+          typeof setting === 'boolean' ||
+          Number.isFinite(setting)),
+    ),
+};
+
+const sqliteRules = {
+  ...poolRules,
+  ...hookRules,
+  pragmas,
+  // The bound of better-sqlite3's `timeout`.
+  busyTimeout: rules.integerBetween(0, 2 ** 31 - 1),
+  readonly: rules.boolean,
+  statementCache: rules.integerFrom(0),
+  Database: { allowed: 'a class with the API of better-sqlite3', accepts: (value) => typeof value === 'function' },
+} as const satisfies Record<keyof SqlitePoolOptions, Rule>;
+
+/** Checks and completes what was given to `createPool`. @throws OptionsError */
+export function normalize(file: unknown, options: SqlitePoolOptions = {}): NormalizedOptions {
+  checkOptions(options, sqliteRules);
+  const path = checkFile(file);
+  const isPrivate = path === '' || path === ':memory:';
+  if (isPrivate && options.readonly) {
+    throw new OptionsError(
+      'readonly',
+      true,
+      `false for "${path}"`,
+      'A private database begins empty, so there is nothing to read.',
+    );
+  }
+  const settings = Object.entries({ ...defaultPragmas, ...options.pragmas });
+  return {
+    pool: poolSettings(options, {
+      name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),
+      max: isPrivate ? 1 : defaultMax,
+    }),
+    sqlite: Object.freeze({
+      file: path,
+      isPrivate,
+      pragmas: settings.filter((entry): entry is [string, Exclude<PragmaValue, null>] => entry[1] != null),
+      busyTimeout: options.busyTimeout ?? 1000,
+      readonly: options.readonly ?? false,
+      statementCache: options.statementCache ?? 500,
+      Database: options.Database ?? BetterSqlite3,
+    }),
+    hooks: {
+      onOpen: options.onOpen && AsyncLocalStorage.bind(options.onOpen),
+      onAcquire: options.onAcquire && AsyncLocalStorage.bind(options.onAcquire),
+      onRelease: options.onRelease && AsyncLocalStorage.bind(options.onRelease),
+    },
+  };
+}
+
+function checkFile(file: unknown): string {
+  if (typeof file !== 'string') throw new OptionsError('file', file, 'a path, "" or ":memory:"');
+  // better-sqlite3 trims names, so what is left of one must be looked at.
+  const name = file.trim();
+  if (name.startsWith('file:')) {
+    throw new OptionsError(
+      'file',
+      file,
+      'a path, not a URI',
+      'This build of SQLite would create a file of that literal name.',
+    );
+  }
+  if (name.includes('\0')) throw new OptionsError('file', file, 'a path without a NUL character');
+  return name === '' || name === ':memory:' ? name : resolve(name);
+}

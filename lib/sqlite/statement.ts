@@ -1,0 +1,131 @@
+import { type InspectOptions, inspect } from 'node:util';
+import type Database from 'better-sqlite3';
+import type { RawStatement } from './better-sqlite3.ts';
+import { inspection } from './inspection.ts';
+import { LeasedIterator } from './iterator.ts';
+import { type RowToggle, toggled } from './row-mode.ts';
+import type { Session } from './session.ts';
+import type { SharedStatement } from './statement-cache.ts';
+
+/**
+ * A statement of one lease, with the documented surface of better-sqlite3's `Statement`. It shares a prepared
+ * statement with others of the same SQL, but neither its row mode nor its bound parameters nor an open
+ * iterator show through to them.
+ */
+export class LeasedStatement<BindParameters extends unknown[] = unknown[], Result = unknown> {
+  readonly #session: Session;
+  readonly #shared: SharedStatement;
+  /** The handle it was prepared on. */
+  readonly database: Database.Database;
+  #mode: number;
+  /** A prepared statement of its own: bound, or being iterated. */
+  #own: RawStatement | undefined;
+
+  constructor(database: Database.Database, session: Session, shared: SharedStatement, mode: number) {
+    this.database = database;
+    this.#session = session;
+    this.#shared = shared;
+    this.#mode = mode;
+  }
+
+  get source(): string {
+    return this.#shared.sql;
+  }
+
+  get reader(): boolean {
+    return this.#shared.reader;
+  }
+
+  get readonly(): boolean {
+    return this.#shared.readonly;
+  }
+
+  get busy(): boolean {
+    return this.#own?.busy ?? false;
+  }
+
+  run(...params: BindParameters): Database.RunResult {
+    return this.#ready().run(...params);
+  }
+
+  get(...params: BindParameters): Result | undefined {
+    return this.#ready().get(...params) as Result | undefined;
+  }
+
+  all(...params: BindParameters): Result[] {
+    return this.#ready().all(...params) as Result[];
+  }
+
+  iterate(...params: BindParameters): IterableIterator<Result> {
+    const statement = this.#ready();
+    const rows = statement.iterate(...params) as IterableIterator<Result>;
+    // It is busy until the iterator is done: meanwhile the next of this SQL gets another, and this one its busy error.
+    const lent = this.#own === undefined;
+    if (lent) {
+      this.#shared.detach();
+      this.#own = statement;
+    }
+    return new LeasedIterator(rows, statement, this, this.#session, () => {
+      if (!lent) return;
+      this.#own = undefined;
+      this.#shared.attach(statement, this.#mode);
+    });
+  }
+
+  bind(...params: BindParameters): this {
+    this.#session.use();
+    // What is bound stays bound, so it must not be the shared one.
+    const own = this.#own ?? this.#shared.prepareOwn(this.#mode);
+    own.bind(...params);
+    this.#own = own;
+    return this;
+  }
+
+  pluck(...toggleState: [on?: boolean]): this {
+    return this.#toggle('pluck', toggleState);
+  }
+
+  expand(...toggleState: [on?: boolean]): this {
+    return this.#toggle('expand', toggleState);
+  }
+
+  raw(...toggleState: [on?: boolean]): this {
+    return this.#toggle('raw', toggleState);
+  }
+
+  safeIntegers(...toggleState: [on?: boolean]): this {
+    return this.#toggle('safeIntegers', toggleState);
+  }
+
+  columns(): Database.ColumnDefinition[] {
+    this.#session.use();
+    // A kept statement that has not run since the schema changed would tell of the old one.
+    return (this.#own ?? this.#shared.prepareOwn(this.#mode)).columns();
+  }
+
+  /** The SQL, with the values in their places where parameters are bound. */
+  toString(): string {
+    // oxlint-disable-next-line typescript/no-base-to-string -- native, and missing in the published types
+    return this.#ready().toString();
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { source, reader, readonly, busy } = this;
+    return inspection('Statement', { source, reader, readonly, busy }, options);
+  }
+
+  /** The prepared statement to use now, in the row mode of this one. */
+  #ready(): RawStatement {
+    this.#session.use();
+    return this.#own ?? this.#shared.inMode(this.#mode);
+  }
+
+  #toggle(toggle: RowToggle, state: [on?: boolean]): this {
+    const statement = this.#ready();
+    // better-sqlite3 checks the argument, and that the statement returns rows and is not busy.
+    statement[toggle](...state);
+    this.#mode = toggled(this.#mode, toggle, state.length === 0 || state[0] === true);
+    if (statement !== this.#own) this.#shared.switched(this.#mode);
+    return this;
+  }
+}
