@@ -23,11 +23,9 @@ export interface HolderInfo {
   readonly stack?: string;
 }
 
-// C0 and C1 controls, DEL, line and paragraph separators, and the bidi overrides: what could break
-// out of a line of a log or reorder it.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: matching them is the purpose
-// oxlint-disable-next-line no-control-regex
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+// Controls, line and paragraph separators, and the bidi overrides: what could break out of a line of a log or
+// reorder it.
+const unprintable = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
 
 /** Makes text from outside safe for one line of a message. */
 export function printable(text: string): string {
