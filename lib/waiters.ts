@@ -82,8 +82,8 @@ export interface WaiterQueueHooks<Granted> {
   /** The error of a waiter whose deadline has passed. Called once a waiter, before it is rejected. */
   timeoutError(waiter: Waiter<Granted>): Error;
   onTimeout(waiter: Waiter<Granted>, error: Error): void;
+  /** Its signal was aborted, or its scope ended. */
   onAborted(waiter: Waiter<Granted>): void;
-  onSettled(waiter: Waiter<Granted>): void;
 }
 
 // Settled waiters tolerated in a queue beyond the number of live ones before they are swept out.
@@ -102,6 +102,8 @@ export class WaiterQueue<Granted> {
   readonly #hooks: WaiterQueueHooks<Granted>;
   readonly #byTurn = new PriorityQueue();
   readonly #byDeadline = new PriorityQueue();
+  /** Waiters by the scope they were called in; those outside every scope are not listed. */
+  readonly #byScope = new Map<ScopeRef, Set<Waiter<Granted>>>();
   /** Waiters not settled. Both queues hold at least these. */
   #live = 0;
   #timer: Timer | undefined;
@@ -124,6 +126,7 @@ export class WaiterQueue<Granted> {
     enqueue(this.#byTurn, waiter, request.priority);
     enqueue(this.#byDeadline, waiter, -waiter.deadline);
     this.#live++;
+    if (request.scope !== undefined) this.#enter(waiter, request.scope);
     if (waiter.deadline < this.#timerDue || this.#timer === undefined) this.#arm(waiter.deadline, request.since);
     else if (this.#live === 1) this.#timer.ref();
     return waiter;
@@ -143,9 +146,16 @@ export class WaiterQueue<Granted> {
     return undefined;
   }
 
+  /** Rejects those that were called in a scope, each with an error of its own. */
+  rejectScope(scope: ScopeRef, makeError: () => Error): void {
+    for (const waiter of this.#byScope.get(scope) ?? []) {
+      if (waiter.reject(makeError())) this.#hooks.onAborted(waiter);
+    }
+  }
+
   /** Rejects all that wait at the time of the call, each with an error of its own. */
   rejectAll(makeError: (waiter: Waiter<Granted>) => Error): void {
-    // Counted first: a rejection runs no user code synchronously, but `onSettled` might queue again one day.
+    // Counted first, so that what is queued by a listener meanwhile is not rejected with the rest.
     for (let left = this.#byTurn.size; left > 0; left--) {
       const waiter = dequeue<Granted>(this.#byTurn);
       if (waiter !== undefined && !waiter.settled) waiter.reject(makeError(waiter));
@@ -166,13 +176,28 @@ export class WaiterQueue<Granted> {
     const bound = 2 * this.#live + slack;
     if (this.#byTurn.size > bound) sweep<Granted>(this.#byTurn, (live) => live.request.priority);
     if (this.#byDeadline.size > bound) sweep<Granted>(this.#byDeadline, (live) => -live.deadline);
-    this.#hooks.onSettled(waiter);
+    const { scope } = waiter.request;
+    if (scope !== undefined) this.#leave(waiter, scope);
   };
 
   readonly #aborted = (waiter: Waiter<Granted>): void => {
     const signal = waiter.request.signal as AbortSignal;
     if (waiter.reject(new AbortError(signal))) this.#hooks.onAborted(waiter);
   };
+
+  #enter(waiter: Waiter<Granted>, own: ScopeRef): void {
+    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting++;
+    const inScope = this.#byScope.get(own);
+    if (inScope === undefined) this.#byScope.set(own, new Set([waiter]));
+    else inScope.add(waiter);
+  }
+
+  #leave(waiter: Waiter<Granted>, own: ScopeRef): void {
+    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting--;
+    const inScope = this.#byScope.get(own);
+    inScope?.delete(waiter);
+    if (inScope?.size === 0) this.#byScope.delete(own);
+  }
 
   #expire(waiter: Waiter<Granted>): void {
     const error = this.#hooks.timeoutError(waiter);

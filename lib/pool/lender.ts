@@ -4,14 +4,13 @@ import {
   AbortError,
   AcquireTimeoutError,
   ClosedError,
-  type Congestion,
   DeadlockError,
   type LeaseEnd,
   OpenError,
   QueueFullError,
 } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
-import type { HolderInfo, ScopeRef } from '../holder.ts';
+import type { ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { PoolHooks, PoolSettings } from '../options.ts';
 import { DurationRecorder, type PoolCounters } from '../stats.ts';
@@ -20,6 +19,7 @@ import type { Inventory } from './inventory.ts';
 import type { Patience } from './patience.ts';
 import type { Slot, SlotLease } from './slot.ts';
 import { Turnaround } from './turnaround.ts';
+import { LeaseWatch } from './watch.ts';
 
 export interface LenderContext<Connection extends object, Handle extends object> {
   readonly driver: Driver<Connection, Handle>;
@@ -50,15 +50,11 @@ export class Lender<Connection extends object, Handle extends object> {
   readonly #inventory: Inventory<Connection, Handle>;
   readonly #turnaround: Turnaround<Connection, Handle>;
   readonly #waiters: WaiterQueue<SlotLease<Connection, Handle>>;
-  /** Waiters by the scope they were called in; those outside every scope are not listed. */
-  readonly #waitersInScope = new Map<ScopeRef, Set<Waiter<SlotLease<Connection, Handle>>>>();
-  readonly #dropped: FinalizationRegistry<SlotLease<Connection, Handle>>;
+  readonly #watch: LeaseWatch<Connection, Handle>;
   readonly waitTime = new DurationRecorder();
   readonly holdTime = new DurationRecorder();
   /** Leases given out and not come back. Equals the number of slots with a `lease`. */
   #leased = 0;
-  /** Whether the present deadlock was reported. */
-  #deadlocked = false;
   #closed = false;
 
   constructor(context: LenderContext<Connection, Handle>) {
@@ -70,6 +66,7 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#events = events;
     this.#counters = counters;
     this.#inventory = inventory;
+    this.#watch = new LeaseWatch({ ...context, waiting: () => this.#waiters.size });
     this.#turnaround = new Turnaround({
       ...context,
       owner: {
@@ -88,12 +85,12 @@ export class Lender<Connection extends object, Handle extends object> {
       onAborted: () => {
         counters.aborted++;
       },
-      onSettled: (waiter) => {
-        const { scope } = waiter.request;
-        if (scope !== undefined) this.#leaveScope(waiter, scope);
-      },
     });
-    this.#dropped = new FinalizationRegistry((lease) => this.#recover(lease));
+  }
+
+  /** What can be seen of the leases. */
+  get watch(): LeaseWatch<Connection, Handle> {
+    return this.#watch;
   }
 
   get leased(): number {
@@ -141,20 +138,9 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#waiters.dispose();
   }
 
-  /** Leases held now, oldest first. */
-  #held(): SlotLease<Connection, Handle>[] {
-    const leases = [...this.#inventory.slots].flatMap((slot) => slot.lease ?? []);
-    return leases.toSorted((a, b) => a.startedAt - b.startedAt || a.id - b.id);
-  }
-
-  holders(): HolderInfo[] {
-    const now = this.#clock.now();
-    return this.#held().map((lease) => this.#holder(lease, now));
-  }
-
   /** Takes connections away from their holders, and has them closed. Returns from how many. */
   takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
-    const leases = this.#held().filter(from);
+    const leases = this.#watch.held().filter(from);
     for (const lease of leases) {
       lease.slot.retire(end);
       void lease.release(end);
@@ -164,9 +150,7 @@ export class Lender<Connection extends object, Handle extends object> {
 
   /** Rejects what waits in a scope that has ended. */
   cancelWaiters(scope: ScopeRef, makeError: () => Error): void {
-    for (const waiter of this.#waitersInScope.get(scope) ?? []) {
-      if (waiter.reject(makeError())) this.#counters.aborted++;
-    }
+    this.#waiters.rejectScope(scope, makeError);
   }
 
   #admit(signal: AbortSignal | undefined): void {
@@ -183,29 +167,18 @@ export class Lender<Connection extends object, Handle extends object> {
     const covered = Math.max(0, this.#inventory.max - this.#leased);
     if (this.#waiters.size >= this.#settings.maxWaiting + covered) {
       this.#counters.refused++;
-      throw new QueueFullError(this.#congestion());
+      throw new QueueFullError(this.#watch.congestion());
     }
     const waiter = this.#waiters.add(request);
-    if (request.scope !== undefined) {
-      this.#enterScope(waiter, request.scope);
-      this.#watchForDeadlock(waiter);
+    if (
+      request.scope !== undefined &&
+      this.#watch.findsDeadlock(request.label) &&
+      this.#settings.onDeadlock === 'reject'
+    ) {
+      waiter.reject(new DeadlockError(this.#watch.congestion()));
     }
     this.pump();
     return waiter.promise;
-  }
-
-  #enterScope(waiter: Waiter<SlotLease<Connection, Handle>>, own: ScopeRef): void {
-    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting++;
-    const waiters = this.#waitersInScope.get(own);
-    if (waiters === undefined) this.#waitersInScope.set(own, new Set([waiter]));
-    else waiters.add(waiter);
-  }
-
-  #leaveScope(waiter: Waiter<SlotLease<Connection, Handle>>, own: ScopeRef): void {
-    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting--;
-    const waiters = this.#waitersInScope.get(own);
-    waiters?.delete(waiter);
-    if (waiters?.size === 0) this.#waitersInScope.delete(own);
   }
 
   /** Brings supply to those who wait: idle connections through their hook, then new ones while there is room. */
@@ -309,12 +282,9 @@ export class Lender<Connection extends object, Handle extends object> {
   #takeBack(lease: SlotLease<Connection, Handle>): void | Promise<void> {
     const now = this.#clock.now();
     const { slot } = lease;
-    if (lease.handle === undefined) this.#dropped.unregister(lease);
-    lease.handle = undefined;
     slot.lease = undefined;
     slot.idleSince = now;
     this.#leased--;
-    this.#deadlocked = false;
     this.#counters.released++;
     this.holdTime.record(now - lease.startedAt);
     if (this.#events.has('release')) {
@@ -325,9 +295,7 @@ export class Lender<Connection extends object, Handle extends object> {
         held: now - lease.startedAt,
       });
     }
-    if (lease.overdue && this.#events.has('leak')) {
-      this.#events.emit('leak', { kind: 'returned', holder: this.#holder(lease, now) });
-    }
+    this.#watch.returned(lease, now);
     return this.#turnaround.cleanUp(lease);
   }
 
@@ -340,39 +308,14 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#inventory.close(slot, reason);
   }
 
-  #congestion(): Congestion {
-    return {
-      pool: this.#settings.name,
-      max: this.#inventory.max,
-      leased: this.#leased,
-      waiting: this.#waiters.size,
-      holders: this.holders(),
-    };
-  }
-
-  #holder(lease: SlotLease<Connection, Handle>, now: number): HolderInfo {
-    const stack = lease.site?.stack;
-    return {
-      id: lease.id,
-      connection: lease.slot.id,
-      label: lease.label ?? lease.scope?.label,
-      age: now - lease.startedAt,
-      idleFor: now - lease.lastUsedAt,
-      inTransaction: this.#driver.isInTransaction(lease.slot.connection),
-      mode: 'connection',
-      scope: lease.scope?.id,
-      ...(stack === undefined ? {} : { stack }),
-    };
-  }
-
   #timeoutError({ request }: Waiter<SlotLease<Connection, Handle>>): AcquireTimeoutError {
     const cause = this.#inventory.lastOpenError;
     const label = request.label ?? request.scope?.label;
     return new AcquireTimeoutError(
       request.timeout,
       label,
-      this.#congestion(),
-      this.#isDeadlocked(),
+      this.#watch.congestion(),
+      this.#watch.isDeadlocked(),
       cause === undefined ? undefined : { cause },
     );
   }
@@ -382,54 +325,6 @@ export class Lender<Connection extends object, Handle extends object> {
     if (this.#events.has('timeout')) {
       this.#events.emit('timeout', { label: request.label, waited: this.#clock.now() - request.since, error });
     }
-  }
-
-  /** Whether every connection is held by a scope that itself waits for one, so that none can come back. */
-  #isDeadlocked(): boolean {
-    if (this.#leased === 0 || this.#leased < this.#inventory.max) return false;
-    for (const { lease } of this.#inventory.slots) {
-      if (lease !== undefined && (lease.scope === undefined || lease.scope.waiting === 0)) return false;
-    }
-    return true;
-  }
-
-  #watchForDeadlock(waiter: Waiter<SlotLease<Connection, Handle>>): void {
-    if (!this.#isDeadlocked()) return;
-    if (!this.#deadlocked) {
-      this.#deadlocked = true;
-      this.#counters.deadlocks++;
-      const { label } = waiter.request;
-      if (this.#events.has('deadlock')) this.#events.emit('deadlock', { label, holders: this.holders() });
-    }
-    if (this.#settings.onDeadlock === 'reject') waiter.reject(new DeadlockError(this.#congestion()));
-  }
-
-  /** Reports leases held for too long, and has the handles of old ones watched for being dropped. */
-  inspectLeases(oldAfter: number): void {
-    const now = this.#clock.now();
-    for (const lease of this.#held()) {
-      const age = now - lease.startedAt;
-      if (lease.handle !== undefined && age >= oldAfter) {
-        this.#dropped.register(lease.handle, lease, lease);
-        lease.handle = undefined;
-      }
-      if (age >= this.#settings.leakThreshold && !lease.overdue) {
-        lease.overdue = true;
-        this.#leaked('overdue', lease, now);
-      }
-    }
-  }
-
-  /** Its handle is gone, so nobody can release it any more. */
-  #recover(lease: SlotLease<Connection, Handle>): void {
-    if (lease.ended) return;
-    this.#leaked('dropped', lease, this.#clock.now());
-    void lease.release('dropped');
-  }
-
-  #leaked(kind: 'overdue' | 'dropped', lease: SlotLease<Connection, Handle>, now: number): void {
-    this.#counters.leaks++;
-    if (this.#events.has('leak')) this.#events.emit('leak', { kind, holder: this.#holder(lease, now) });
   }
 }
 

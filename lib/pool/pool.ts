@@ -188,7 +188,7 @@ export class Pool<Connection extends object, Handle extends object> {
 
   /** Who holds connections now, oldest first. */
   leases(): HolderInfo[] {
-    return this.#lender.holders();
+    return this.#lender.watch.holders();
   }
 
   /**
@@ -320,7 +320,7 @@ export class Pool<Connection extends object, Handle extends object> {
   #tidy(): void {
     this.#housekeeping = undefined;
     this.#inventory.closeStale(this.#clock.now());
-    this.#lender.inspectLeases(this.#housekeepingInterval);
+    this.#lender.watch.inspect(this.#housekeepingInterval);
     if (this.#warm && this.#inventory.size < this.#inventory.min) {
       this.ready().catch((error: unknown) => this.#events.error(error, 'Keeping "min" connections open failed'));
     }

@@ -1,0 +1,131 @@
+import type { Clock } from '../clock.ts';
+import type { Driver } from '../driver.ts';
+import type { Congestion } from '../errors.ts';
+import type { PoolEmitter } from '../events.ts';
+import type { HolderInfo } from '../holder.ts';
+import type { PoolSettings } from '../options.ts';
+import type { PoolCounters } from '../stats.ts';
+import type { Inventory } from './inventory.ts';
+import type { SlotLease } from './slot.ts';
+
+export interface LeaseWatchContext<Connection extends object, Handle extends object> {
+  readonly driver: Driver<Connection, Handle>;
+  readonly settings: PoolSettings;
+  readonly clock: Clock;
+  readonly events: PoolEmitter;
+  readonly counters: PoolCounters;
+  readonly inventory: Inventory<Connection, Handle>;
+  /** How many wait for a lease. */
+  readonly waiting: () => number;
+}
+
+/** Watches the leases that are out: who holds what, who holds it too long, who has lost it, who blocks himself. */
+export class LeaseWatch<Connection extends object, Handle extends object> {
+  readonly #context: LeaseWatchContext<Connection, Handle>;
+  readonly #dropped: FinalizationRegistry<SlotLease<Connection, Handle>>;
+  /** Whether the present deadlock was reported. A lease that comes back ends it. */
+  #deadlocked = false;
+
+  constructor(context: LeaseWatchContext<Connection, Handle>) {
+    this.#context = context;
+    this.#dropped = new FinalizationRegistry((lease) => this.#recover(lease));
+  }
+
+  /** Leases held now, oldest first. */
+  held(): SlotLease<Connection, Handle>[] {
+    const leases = [...this.#context.inventory.slots].flatMap((slot) => slot.lease ?? []);
+    return leases.toSorted((a, b) => a.startedAt - b.startedAt || a.id - b.id);
+  }
+
+  holders(): HolderInfo[] {
+    const now = this.#context.clock.now();
+    return this.held().map((lease) => this.#holder(lease, now));
+  }
+
+  /** The state of the pool for the error of somebody it refuses. */
+  congestion(): Congestion {
+    const { settings, inventory, waiting } = this.#context;
+    const holders = this.holders();
+    return { pool: settings.name, max: inventory.max, leased: holders.length, waiting: waiting(), holders };
+  }
+
+  /** Whether every connection is held by a scope that itself waits for one, so that none can come back. */
+  isDeadlocked(): boolean {
+    const { inventory } = this.#context;
+    let blocked = 0;
+    for (const { lease } of inventory.slots) {
+      if (lease === undefined) continue;
+      if (lease.scope === undefined || lease.scope.waiting === 0) return false;
+      blocked++;
+    }
+    return blocked >= inventory.max;
+  }
+
+  /** Whether there is a deadlock now that one more waits. Each is reported once. */
+  findsDeadlock(label: string | undefined): boolean {
+    if (!this.isDeadlocked()) return false;
+    if (!this.#deadlocked) {
+      const { counters, events } = this.#context;
+      this.#deadlocked = true;
+      counters.deadlocks++;
+      if (events.has('deadlock')) events.emit('deadlock', { label, holders: this.holders() });
+    }
+    return true;
+  }
+
+  /** Reports leases held for too long, and has the handles of old ones watched for being dropped. */
+  inspect(oldAfter: number): void {
+    const { clock, settings } = this.#context;
+    const now = clock.now();
+    for (const lease of this.held()) {
+      const age = now - lease.startedAt;
+      if (lease.handle !== undefined && age >= oldAfter) {
+        this.#dropped.register(lease.handle, lease, lease);
+        lease.handle = undefined;
+      }
+      if (age >= settings.leakThreshold && !lease.overdue) {
+        lease.overdue = true;
+        this.#leaked('overdue', lease, now);
+      }
+    }
+  }
+
+  /** A lease has ended. */
+  returned(lease: SlotLease<Connection, Handle>, now: number): void {
+    this.#deadlocked = false;
+    if (lease.handle === undefined) this.#dropped.unregister(lease);
+    lease.handle = undefined;
+    const { events } = this.#context;
+    if (lease.overdue && events.has('leak')) {
+      events.emit('leak', { kind: 'returned', holder: this.#holder(lease, now) });
+    }
+  }
+
+  /** Its handle is gone, so nobody can release it any more. */
+  #recover(lease: SlotLease<Connection, Handle>): void {
+    if (lease.ended) return;
+    this.#leaked('dropped', lease, this.#context.clock.now());
+    void lease.release('dropped');
+  }
+
+  #leaked(kind: 'overdue' | 'dropped', lease: SlotLease<Connection, Handle>, now: number): void {
+    const { counters, events } = this.#context;
+    counters.leaks++;
+    if (events.has('leak')) events.emit('leak', { kind, holder: this.#holder(lease, now) });
+  }
+
+  #holder(lease: SlotLease<Connection, Handle>, now: number): HolderInfo {
+    const stack = lease.site?.stack;
+    return {
+      id: lease.id,
+      connection: lease.slot.id,
+      label: lease.label ?? lease.scope?.label,
+      age: now - lease.startedAt,
+      idleFor: now - lease.lastUsedAt,
+      inTransaction: this.#context.driver.isInTransaction(lease.slot.connection),
+      mode: 'connection',
+      scope: lease.scope?.id,
+      ...(stack === undefined ? {} : { stack }),
+    };
+  }
+}
