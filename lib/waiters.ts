@@ -25,7 +25,8 @@ export interface WaiterRequest {
  * granted to a waiter that has given up.
  */
 export class Waiter<Granted> {
-  readonly request: WaiterRequest;
+  /** What was asked for; nobody's once it is settled. */
+  request: WaiterRequest;
   /** Absolute time at which it gives up. An upper bound: `WaiterQueue.next` holds to it even if the timer is late. */
   readonly deadline: number;
   readonly promise: Promise<Granted>;
@@ -72,18 +73,29 @@ export class Waiter<Granted> {
     if (this.#onAbort !== undefined) this.request.signal?.removeEventListener('abort', this.#onAbort);
     this.#onSettled?.(this);
     // A settled waiter may stay in the queues for a while; it must not keep its caller's world alive there.
+    this.request = nobody;
     this.#onAbort = undefined;
     this.#onSettled = undefined;
     return true;
   }
 }
 
-export interface WaiterQueueHooks<Granted> {
+const nobody: WaiterRequest = Object.freeze({
+  label: undefined,
+  signal: undefined,
+  priority: 0,
+  timeout: 0,
+  since: 0,
+  scope: undefined,
+  site: undefined,
+});
+
+export interface WaiterQueueHooks {
   /** The error of a waiter whose deadline has passed. Called once a waiter, before it is rejected. */
-  timeoutError(waiter: Waiter<Granted>): Error;
-  onTimeout(waiter: Waiter<Granted>, error: Error): void;
-  /** Its signal was aborted, or its scope ended. */
-  onAborted(waiter: Waiter<Granted>): void;
+  timeoutError(request: WaiterRequest): Error;
+  onTimeout(request: WaiterRequest, error: Error): void;
+  /** A signal was aborted, or a scope ended. */
+  onAborted(): void;
 }
 
 // Settled waiters tolerated in a queue beyond the number of live ones before they are swept out.
@@ -99,7 +111,7 @@ const slack = 64;
  */
 export class WaiterQueue<Granted> {
   readonly #clock: Clock;
-  readonly #hooks: WaiterQueueHooks<Granted>;
+  readonly #hooks: WaiterQueueHooks;
   readonly #byTurn = new PriorityQueue();
   readonly #byDeadline = new PriorityQueue();
   /** Waiters by the scope they were called in; those outside every scope are not listed. */
@@ -110,7 +122,7 @@ export class WaiterQueue<Granted> {
   /** When `#timer` fires; `Infinity` without one. Never later than the earliest live deadline. */
   #timerDue = Infinity;
 
-  constructor(clock: Clock, hooks: WaiterQueueHooks<Granted>) {
+  constructor(clock: Clock, hooks: WaiterQueueHooks) {
     this.#clock = clock;
     this.#hooks = hooks;
   }
@@ -149,7 +161,7 @@ export class WaiterQueue<Granted> {
   /** Rejects those that were called in a scope, each with an error of its own. */
   rejectScope(scope: ScopeRef, makeError: () => Error): void {
     for (const waiter of this.#byScope.get(scope) ?? []) {
-      if (waiter.reject(makeError())) this.#hooks.onAborted(waiter);
+      if (waiter.reject(makeError())) this.#hooks.onAborted();
     }
   }
 
@@ -182,7 +194,7 @@ export class WaiterQueue<Granted> {
 
   readonly #aborted = (waiter: Waiter<Granted>): void => {
     const signal = waiter.request.signal as AbortSignal;
-    if (waiter.reject(new AbortError(signal))) this.#hooks.onAborted(waiter);
+    if (waiter.reject(new AbortError(signal))) this.#hooks.onAborted();
   };
 
   #enter(waiter: Waiter<Granted>, own: ScopeRef): void {
@@ -200,8 +212,9 @@ export class WaiterQueue<Granted> {
   }
 
   #expire(waiter: Waiter<Granted>): void {
-    const error = this.#hooks.timeoutError(waiter);
-    if (waiter.reject(error)) this.#hooks.onTimeout(waiter, error);
+    const { request } = waiter;
+    const error = this.#hooks.timeoutError(request);
+    if (waiter.reject(error)) this.#hooks.onTimeout(request, error);
   }
 
   #arm(due: number, now: number): void {

@@ -466,7 +466,7 @@ test('work that begins one scope in another, over and over, keeps none of the ol
         pool.withConnection(
           () => {
             if (++steps === 100) done.open();
-            else setImmediate(step);
+            else setImmediate(() => void step());
           },
           { signal },
         ),

@@ -14,7 +14,7 @@ import type { ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { PoolHooks, PoolSettings } from '../options.ts';
 import { DurationRecorder, type PoolCounters } from '../stats.ts';
-import { type Waiter, WaiterQueue, type WaiterRequest } from '../waiters.ts';
+import { WaiterQueue, type WaiterRequest } from '../waiters.ts';
 import type { Inventory } from './inventory.ts';
 import type { Patience } from './patience.ts';
 import type { Slot, SlotLease } from './slot.ts';
@@ -80,8 +80,8 @@ export class Lender<Connection extends object, Handle extends object> {
       onTurned: (slot) => this.offer(slot),
     });
     this.#waiters = new WaiterQueue(clock, {
-      timeoutError: (waiter) => this.#timeoutError(waiter),
-      onTimeout: (waiter, error) => this.#timedOut(waiter, error),
+      timeoutError: (request) => this.#timeoutError(request),
+      onTimeout: (request, error) => this.#timedOut(request, error),
       onAborted: () => {
         counters.aborted++;
       },
@@ -308,7 +308,7 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#inventory.close(slot, reason);
   }
 
-  #timeoutError({ request }: Waiter<SlotLease<Connection, Handle>>): AcquireTimeoutError {
+  #timeoutError(request: WaiterRequest): AcquireTimeoutError {
     const cause = this.#inventory.lastOpenError;
     const label = request.label ?? request.scope?.label;
     return new AcquireTimeoutError(
@@ -320,7 +320,7 @@ export class Lender<Connection extends object, Handle extends object> {
     );
   }
 
-  #timedOut({ request }: Waiter<SlotLease<Connection, Handle>>, error: Error): void {
+  #timedOut(request: WaiterRequest, error: Error): void {
     this.#counters.timeouts++;
     if (this.#events.has('timeout')) {
       this.#events.emit('timeout', { label: request.label, waited: this.#clock.now() - request.since, error });

@@ -6,12 +6,18 @@ const collect = runInNewContext('gc') as () => void;
 
 /** Collects garbage, finalizers included, until `done` holds; whether it came to that within `rounds`. */
 export async function collected(done: () => boolean, rounds = 20): Promise<boolean> {
-  for (let round = 0; round < rounds && !done(); round++) {
+  for (let round = 0; round < rounds; round++) {
+    // What `done` looked at through a WeakRef is kept alive until the end of its job.
+    await nextJob();
     collect();
-    // WeakRefs are held until the end of the job, and finalizers run in one of their own.
-    await new Promise((resolve) => {
-      setTimeout(resolve, 1);
-    });
+    await nextJob();
+    if (done()) return true;
   }
-  return done();
+  return false;
+}
+
+function nextJob(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 1);
+  });
 }
