@@ -29,10 +29,11 @@ export class Waiter<Granted> {
   request: WaiterRequest;
   /** Absolute time at which it gives up. An upper bound: `WaiterQueue.next` holds to it even if the timer is late. */
   readonly deadline: number;
-  readonly promise: Promise<Granted>;
-  #settled = false;
-  #resolve!: (granted: Granted) => void;
-  #reject!: (error: unknown) => void;
+  /** Gone once it is settled, because it would keep the outcome alive. Take it right after `add`. */
+  promise: Promise<Granted> | undefined;
+  /** Set until it is settled. */
+  #resolve: ((granted: Granted) => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
   #onSettled: ((waiter: Waiter<Granted>) => void) | undefined;
   #onAbort: (() => void) | undefined;
 
@@ -47,7 +48,7 @@ export class Waiter<Granted> {
   }
 
   get settled(): boolean {
-    return this.#settled;
+    return this.#resolve === undefined;
   }
 
   /** Calls `onAbort` when the request's signal is aborted, unless the waiter is settled by then. */
@@ -57,26 +58,31 @@ export class Waiter<Granted> {
   }
 
   grant(granted: Granted): void {
-    if (this.#settle()) this.#resolve(granted);
+    const resolve = this.#resolve;
+    if (resolve === undefined) return;
+    this.#settle();
+    resolve(granted);
   }
 
   /** Whether this call is the one that settled it. */
   reject(error: unknown): boolean {
-    if (!this.#settle()) return false;
-    this.#reject(error);
+    const reject = this.#reject;
+    if (reject === undefined) return false;
+    this.#settle();
+    reject(error);
     return true;
   }
 
-  #settle(): boolean {
-    if (this.#settled) return false;
-    this.#settled = true;
+  #settle(): void {
+    this.#resolve = undefined;
+    this.#reject = undefined;
     if (this.#onAbort !== undefined) this.request.signal?.removeEventListener('abort', this.#onAbort);
     this.#onSettled?.(this);
-    // A settled waiter may stay in the queues for a while; it must not keep its caller's world alive there.
+    // A settled waiter may stay in the queues for a while, and must not keep its caller's world alive there.
     this.request = nobody;
+    this.promise = undefined;
     this.#onAbort = undefined;
     this.#onSettled = undefined;
-    return true;
   }
 }
 

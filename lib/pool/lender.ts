@@ -170,6 +170,7 @@ export class Lender<Connection extends object, Handle extends object> {
       throw new QueueFullError(this.#watch.congestion());
     }
     const waiter = this.#waiters.add(request);
+    const promise = waiter.promise as Promise<SlotLease<Connection, Handle>>;
     if (
       request.scope !== undefined &&
       this.#watch.findsDeadlock(request.label) &&
@@ -178,7 +179,7 @@ export class Lender<Connection extends object, Handle extends object> {
       waiter.reject(new DeadlockError(this.#watch.congestion()));
     }
     this.pump();
-    return waiter.promise;
+    return promise;
   }
 
   /** Brings supply to those who wait: idle connections through their hook, then new ones while there is room. */
