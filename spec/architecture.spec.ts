@@ -1,0 +1,90 @@
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+
+const lib = fileURLToPath(new URL('../lib', import.meta.url));
+
+/**
+ * Data flows one way: a file imports only from rows above its own. Files of one row do not know each other,
+ * except within a folder, where the rows are given again.
+ */
+const rows = [
+  ['clock.ts', 'holder.ts'],
+  ['errors.ts', 'driver.ts', 'events.ts', 'stats.ts'],
+  ['runtime.ts', 'options.ts'],
+  ['waiters.ts'],
+  ['lease.ts'],
+  ['pool/slot.ts', 'pool/patience.ts'],
+  ['pool/opener.ts', 'pool/turnaround.ts'],
+  ['pool/inventory.ts'],
+  ['pool/watch.ts'],
+  ['pool/lender.ts'],
+  ['pool/pool.ts'],
+  ['scope.ts'],
+  ['sqlite/better-sqlite3.ts', 'sqlite/sql.ts', 'sqlite/inspection.ts'],
+  ['sqlite/row-mode.ts'],
+  ['sqlite/statement-cache.ts'],
+  ['sqlite/session.ts', 'sqlite/connection.ts'],
+  ['sqlite/iterator.ts'],
+  ['sqlite/statement.ts'],
+  ['sqlite/handle.ts'],
+  ['sqlite/ambient.ts', 'sqlite/options.ts'],
+  ['sqlite/driver.ts'],
+  ['sqlite/pool.ts'],
+  ['index.ts'],
+];
+
+// A connection makes the session of each of its leases, and a session guards the way to its connection.
+const pairs = new Set(['sqlite/session.ts → sqlite/connection.ts', 'sqlite/connection.ts → sqlite/session.ts']);
+
+const files = globSync('**/*.ts', { cwd: lib }).map((file) => file.replaceAll('\\', '/'));
+const rowOf = (file: string) => rows.findIndex((row) => row.includes(file));
+
+function importsOf(file: string): string[] {
+  const source = readFileSync(join(lib, file), 'utf8');
+  return [...source.matchAll(/(?:from|^import) '([^']+)';/gm)].map(([, specifier]) => specifier ?? '');
+}
+
+test('every file of lib has its place in the order, and no place is without its file', (t) => {
+  t.deepEqual(files.toSorted(), rows.flat().toSorted());
+});
+
+test('a file imports only from above', (t) => {
+  for (const file of files) {
+    for (const specifier of importsOf(file).filter((name) => name.startsWith('.'))) {
+      const target = normalize(join(dirname(file), specifier)).replaceAll('\\', '/');
+      const edge = `${file} → ${target}`;
+      t.true(rowOf(target) !== -1 && (rowOf(target) < rowOf(file) || pairs.has(edge)), edge);
+    }
+  }
+});
+
+test('what is above lib/sqlite knows nothing of SQLite', (t) => {
+  const first = rowOf('sqlite/better-sqlite3.ts');
+  for (const file of files.filter((name) => name !== 'index.ts' && rowOf(name) < first)) {
+    t.false(importsOf(file).includes('better-sqlite3'), file);
+    // Word for word, outside comments: no SQL in the pool.
+    const code = readFileSync(join(lib, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+    t.notRegex(code, /\b(?:PRAGMA|ROLLBACK|SAVEPOINT|COMMIT|SELECT)\b/, file);
+  }
+});
+
+test('lib/sqlite contains no queueing', (t) => {
+  for (const file of files.filter((name) => name.startsWith('sqlite/'))) {
+    t.false(
+      importsOf(file).some((specifier) => specifier === 'p-queue' || specifier.includes('waiters')),
+      file,
+    );
+  }
+});
+
+test('lib/index.ts is the only barrel', (t) => {
+  for (const file of files.filter((name) => name !== 'index.ts')) {
+    t.notRegex(readFileSync(join(lib, file), 'utf8'), /^export (?:type )?(?:\*|\{[^}]*\}) from/m, file);
+  }
+});
+
+test('no file of lib is longer than 400 lines', (t) => {
+  for (const file of files) t.true(readFileSync(join(lib, file), 'utf8').split('\n').length <= 401, file);
+});

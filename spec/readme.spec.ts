@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import test from 'ava';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const snippets = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');
+
+/** What a snippet says it prints: everything behind an arrow in a comment, in order. */
+function promised(code: string): string[] {
+  return [...code.matchAll(/\/\/ (→.*)$/gm)]
+    .flatMap(([, line]) => (line ?? '').split('→').slice(1))
+    .map((text) => text.trim());
+}
+
+// Inside the package, so that 'leasehold' means this one, as built.
+const directory = mkdtempSync(join(root, '.readme-'));
+test.after.always(() => rmSync(directory, { recursive: true, force: true }));
+
+for (const [index, code] of snippets.entries()) {
+  test(`snippet ${index + 1} of the README runs and prints what it says`, async (t) => {
+    const file = join(directory, `snippet-${index + 1}.ts`);
+    writeFileSync(file, code);
+    const { stdout, stderr } = await run(process.execPath, [file], { cwd: directory, timeout: 30_000 });
+    t.is(stderr, '');
+    t.deepEqual(stdout.trim().split('\n').filter(Boolean), promised(code));
+  });
+}
+
+test('the README has snippets, and each says what it prints', (t) => {
+  t.true(snippets.length >= 5);
+  for (const code of snippets) t.true(promised(code).length > 0);
+});
+
+test('the snippets of the README are correctly typed', async (t) => {
+  const typed = join(directory, 'types');
+  mkdirSync(typed);
+  for (const [index, code] of snippets.entries()) writeFileSync(join(typed, `snippet-${index + 1}.ts`), code);
+  writeFileSync(
+    join(typed, 'tsconfig.json'),
+    JSON.stringify({ extends: join(root, 'tsconfig.json'), include: ['./*.ts'] }),
+  );
+  await t.notThrowsAsync(async () => {
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    await run(process.execPath, [tsc, '--noEmit', '-p', typed]).catch((error: { stdout: string }) => {
+      throw new Error(error.stdout);
+    });
+  });
+});

@@ -1,0 +1,50 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import test from 'ava';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+// Prints the code of the error, and whether better-sqlite3 had been evaluated by then.
+const program = `
+  import { createRequire } from 'node:module';
+  const require = createRequire(${JSON.stringify(join(root, 'package.json'))});
+  try {
+    await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)});
+    console.log('imported');
+  } catch (error) {
+    console.log(error.code, require.cache[require.resolve('better-sqlite3')]?.loaded ?? false, error.message);
+  }`;
+
+/** A Node.js of the machine that is older than the package allows. */
+function oldNode(): string | undefined {
+  const own = join(root, 'node_modules');
+  const candidates = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((directory) => !directory.startsWith(own))
+    .map((directory) => join(directory, 'node'));
+  return candidates.filter(existsSync).find((node) => {
+    const major = Number(execFileSync(node, ['-p', 'process.versions.node.split(".")[0]'], { encoding: 'utf8' }));
+    return major >= 18 && major < 22;
+  });
+}
+
+test('on an older Node.js the import is refused before better-sqlite3 is evaluated', async (t) => {
+  const disguise = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } });';
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', disguise + program]);
+  t.regex(stdout, /^ERR_LEASEHOLD_RUNTIME false Leasehold needs Node\.js 22 or newer/);
+});
+
+test('this Node.js is new enough', async (t) => {
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program]);
+  t.is(stdout.trim(), 'imported');
+});
+
+const old = oldNode();
+(old === undefined ? test.skip : test)('a real older Node.js gets the same sentence', async (t) => {
+  const { stdout } = await run(old as string, ['--input-type=module', '-e', program]);
+  t.regex(stdout, /^ERR_LEASEHOLD_RUNTIME false Leasehold needs Node\.js 22 or newer; this is v(?:18|20|21)\./);
+});
