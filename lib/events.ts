@@ -82,21 +82,23 @@ export class PoolEmitter {
 
   on<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>, once = false): void {
     const inContext = AsyncLocalStorage.bind(listener);
-    const call = once
-      ? (event: PoolEvents[Name]) => {
-          this.off(name, listener);
-          return inContext(event);
-        }
-      : inContext;
-    this.#listeners[name] = [...(this.#listeners[name] ?? []), { listener, call }];
+    const call = (event: PoolEvents[Name]): unknown => {
+      if (once) this.#remove(name, registration);
+      return inContext(event);
+    };
+    const registration: Registration = { listener, call };
+    this.#listeners[name] = [...(this.#listeners[name] ?? []), registration];
   }
 
   off<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>): void {
-    const registrations = this.#listeners[name] ?? [];
-    const index = registrations.findLastIndex((registration) => registration.listener === listener);
-    if (index === -1) return;
-    if (registrations.length === 1) delete this.#listeners[name];
-    else this.#listeners[name] = registrations.toSpliced(index, 1);
+    const registration = this.#listeners[name]?.findLast((candidate) => candidate.listener === listener);
+    if (registration !== undefined) this.#remove(name, registration);
+  }
+
+  #remove(name: PoolEventName, registration: Registration): void {
+    const rest = this.#listeners[name]?.filter((candidate) => candidate !== registration) ?? [];
+    if (rest.length === 0) delete this.#listeners[name];
+    else this.#listeners[name] = rest;
   }
 
   emit<Name extends PoolEventName>(name: Name, event: PoolEvents[Name]): void {

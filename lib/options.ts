@@ -161,7 +161,15 @@ export const rules = {
   function: { allowed: 'a function', accepts: (value) => typeof value === 'function' },
   text: { allowed: 'a string that is not empty', accepts: (value) => typeof value === 'string' && value !== '' },
   label: { allowed: 'a string', accepts: (value) => typeof value === 'string' },
-  signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
+  // By what is used of it, because there are others than this realm's.
+  signal: {
+    allowed: 'an AbortSignal',
+    accepts: (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      typeof (value as AbortSignal).aborted === 'boolean' &&
+      typeof (value as AbortSignal).addEventListener === 'function',
+  },
   oneOf: (...values: readonly string[]): Rule => ({
     allowed: values.map((value) => `'${value}'`).join(' or '),
     accepts: (value) => values.includes(value as string),
@@ -202,7 +210,7 @@ const resizeRules = { max: poolRules.max, min: poolRules.min } as const;
 const noOptions: Readonly<Record<string, never>> = Object.freeze({});
 
 /**
- * Checks every own property of `options` against `known`. An option whose value is `undefined` counts as absent.
+ * Checks every enumerable property of `options` against `known`. An option whose value is `undefined` counts as absent.
  * @throws OptionsError for the first that is unknown or not accepted.
  */
 export function checkOptions(options: unknown, known: Readonly<Record<string, Rule>>): void {
@@ -260,10 +268,10 @@ export function checkDuration(name: string, value: unknown): void {
 /** Defaults filled in, `min` held to `max`, frozen. The values must have passed `poolRules`. */
 export function poolSettings(
   options: PoolOptions,
-  defaults: { readonly name: string; readonly max: number },
+  defaults: { readonly name: string; readonly max: number; readonly min: number },
 ): PoolSettings {
   const max = options.max ?? defaults.max;
-  const min = options.min ?? 0;
+  const min = options.min ?? defaults.min;
   checkMin(min, max);
   return Object.freeze({
     name: options.name ?? defaults.name,

@@ -281,8 +281,10 @@ export class Lender<Connection extends object, Handle extends object> {
   }
 
   #takeBack(lease: SlotLease<Connection, Handle>): void | Promise<void> {
-    const now = this.#clock.now();
     const { slot } = lease;
+    // A hook closed the handle it was given. The hook's end sees to the connection.
+    if (slot.lease !== lease) return;
+    const now = this.#clock.now();
     slot.lease = undefined;
     slot.idleSince = now;
     this.#leased--;
@@ -304,8 +306,7 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#counters.discarded++;
     if (this.#events.has('discard')) this.#events.emit('discard', { connection: slot.id, reason });
     // A hook that refuses every new connection must not have the pool open one after the other without a pause.
-    if (slot.uses === 0 && reason === 'onAcquire')
-      this.#inventory.backOff(new Error('onAcquire refused a new connection'));
+    if (slot.uses === 0 && reason === 'onAcquire') this.#inventory.backOff(this.#turnaround.lastRefusal);
     this.#inventory.close(slot, reason);
   }
 

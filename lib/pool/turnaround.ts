@@ -31,6 +31,8 @@ export class Turnaround<Connection extends object, Handle extends object> {
   #lastLeaseId = 0;
   /** Connections an `onAcquire` hook is working on. */
   preparing = 0;
+  /** Why a hook last refused a connection. */
+  lastRefusal: unknown;
 
   constructor(context: TurnaroundContext<Connection, Handle>) {
     this.#context = context;
@@ -61,7 +63,8 @@ export class Turnaround<Connection extends object, Handle extends object> {
     const verdict = this.#run('onAcquire', () => onAcquire(lease.handle as Handle, slot.info(now)));
     const conclude = (accepted: boolean): SlotLease<Connection, Handle> | undefined => {
       this.preparing--;
-      if (accepted) return lease;
+      // The hook may have closed the handle, which is no less of a refusal.
+      if (accepted && !lease.ended) return lease;
       slot.retire('onAcquire');
       this.cancel(lease);
       return undefined;
@@ -108,13 +111,17 @@ export class Turnaround<Connection extends object, Handle extends object> {
   #run(name: 'onAcquire' | 'onRelease', run: () => unknown): boolean | Promise<boolean> {
     const { events, patience } = this.#context;
     const failed = (error: unknown): false => {
+      this.lastRefusal = error;
       events.error(error, `${name} failed`);
       return false;
     };
+    const judged = (verdict: unknown): boolean => {
+      if (verdict === false) this.lastRefusal = new Error(`${name} returned false`);
+      return verdict !== false;
+    };
     try {
       const result = run();
-      if (!isPromiseLike(result)) return result !== false;
-      return patience.bound(result, name).then((late) => late !== false, failed);
+      return isPromiseLike(result) ? patience.bound(result, name).then(judged, failed) : judged(result);
     } catch (error) {
       return failed(error);
     }

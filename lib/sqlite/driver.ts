@@ -51,7 +51,11 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   }
 
   reclaim(connection: SqliteConnection): Residue | undefined {
-    return connection.reclaim();
+    const residue = connection.reclaim();
+    // Its connection is all there is of a private database: better a trace, which is reported, than to lose it.
+    return residue === undefined || !this.#settings.isPrivate
+      ? residue
+      : { ...residue, reusable: residue.errors.length === 0 };
   }
 
   isInTransaction(connection: SqliteConnection): boolean {

@@ -130,6 +130,14 @@ const sqliteRules = {
 export function normalize(file: unknown, options: SqlitePoolOptions = {}): NormalizedOptions {
   checkOptions(options, sqliteRules);
   const path = checkFile(file);
+  if (options.pragmas?.['busy_timeout'] != null) {
+    throw new OptionsError(
+      'pragmas.busy_timeout',
+      options.pragmas['busy_timeout'],
+      'absent',
+      'Set "busyTimeout" instead.',
+    );
+  }
   const isPrivate = path === '' || path === ':memory:';
   if (isPrivate && options.readonly) {
     throw new OptionsError(
@@ -144,6 +152,8 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
     pool: poolSettings(options, {
       name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),
       max: isPrivate ? 1 : defaultMax,
+      // To close its connection is to lose a private database, so it is not done for want of use.
+      min: isPrivate ? 1 : 0,
     }),
     sqlite: Object.freeze({
       file: path,

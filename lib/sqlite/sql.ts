@@ -30,7 +30,7 @@ const quoted = /^['"`[]/;
 // nearly every statement begins with one of them.
 const plainStart = /^[ \t\n\f\r]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|VALUES)\b[^;]*;?[ \t\n\f\r]*$/i;
 
-const control = new Set(['BEGIN', 'COMMIT', 'END', 'ROLLBACK', 'SAVEPOINT', 'RELEASE']);
+const control = new Set(['begin', 'commit', 'end', 'rollback', 'savepoint', 'release']);
 
 // Pragmas whose argument asks rather than sets, or sets what is stored in the file.
 const harmlessWithArgument = new Set([
@@ -53,60 +53,67 @@ const harmlessWithArgument = new Set([
 ]);
 
 /**
- * Tells what a statement, or a script of several, can leave behind. It errs on the side of "may": an answer
- * of `plainTraits` is certain, any other only costs a look at the connection or a new one.
+ * Tells what a statement, or a script of several, can leave behind. It errs on the side of "may": an answer of
+ * `plainTraits` is certain, any other only costs a look at the connection, or a new one.
  */
 export function classify(sql: string): SqlTraits {
   if (plainStart.test(sql)) return plainTraits;
-  const traits = { transaction: false, schema: false, settings: [] as string[], cacheable: true };
-  for (const words of statements(sql)) note(words, traits);
+  const traits: MutableTraits = { transaction: false, schema: false, settings: [], cacheable: true };
+  for (const statement of statements(sql)) note(statement, traits);
   return traits;
 }
 
-/** The statements of a script, each as its words and punctuation, unquoted and in lower case. */
-function* statements(sql: string): Generator<string[]> {
-  let words: string[] = [];
+type MutableTraits = { -readonly [Key in keyof SqlTraits]: SqlTraits[Key] } & { settings: string[] };
+
+/** The beginning of a statement, and what else of it matters. */
+interface Statement {
+  /** Its first words and punctuation from the verb on, unquoted and in lower case. */
+  readonly head: string[];
+  /** Whether the word "temp" or "temporary" occurs anywhere, quoted or not. */
+  temporary: boolean;
+}
+
+// PRAGMA schema . name =
+const headLength = 5;
+
+/** The statements of a script. EXPLAIN is left out: it does not keep a PRAGMA from taking effect. */
+function* statements(sql: string): Generator<Statement> {
+  let statement: Statement = { head: [], temporary: false };
+  // The two words before the present one, to find the end of a trigger's body.
+  let [last, secondLast] = ['', ''];
   let inTrigger = false;
   for (const [token] of sql.matchAll(tokenPattern)) {
     if (skipped.test(token)) continue;
-    if (token !== ';') {
-      words.push((quoted.test(token) ? token.slice(1, -1) : token).toLowerCase());
-      // CREATE [TEMP] TRIGGER: its body has semicolons of its own.
-      if (words.length <= 5 && words[verbIndex(words)] === 'create' && token.toLowerCase() === 'trigger')
-        inTrigger = true;
+    const { head } = statement;
+    if (token === ';' && !(inTrigger && !(last === 'end' && secondLast === ';'))) {
+      if (head.length > 0) yield statement;
+      statement = { head: [], temporary: false };
+      [last, secondLast, inTrigger] = ['', '', false];
       continue;
     }
-    // The body of a trigger is over at `; END ;`, as in sqlite3_complete().
-    if (inTrigger && !(words.at(-1) === 'end' && words.at(-2) === ';')) {
-      words.push(';');
-      continue;
+    const word = (quoted.test(token) ? token.slice(1, -1) : token).toLowerCase();
+    const explains =
+      head.length === 0 &&
+      (word === 'explain' || (last === 'explain' && word === 'query') || (last === 'query' && word === 'plan'));
+    if (!explains && head.length < headLength) {
+      head.push(word);
+      // CREATE [TEMP] TRIGGER: its body has semicolons of its own, and is over at `; END ;` as in sqlite3_complete().
+      if (head[0] === 'create' && head.length <= 3 && word === 'trigger') inTrigger = true;
     }
-    if (words.length > 0) yield words;
-    words = [];
-    inTrigger = false;
+    if (word === 'temp' || word === 'temporary') statement.temporary = true;
+    [last, secondLast] = [word, last];
   }
-  if (words.length > 0) yield words;
+  if (statement.head.length > 0) yield statement;
 }
 
-/** Where the verb is: EXPLAIN does not keep a PRAGMA from taking effect, so it is looked through. */
-function verbIndex(words: readonly string[]): number {
-  if (words[0] !== 'explain') return 0;
-  return words[1] === 'query' ? 3 : 1;
-}
-
-function note(
-  words: readonly string[],
-  traits: { transaction: boolean; schema: boolean; settings: string[]; cacheable: boolean },
-): void {
-  const at = verbIndex(words);
-  const verb = words[at] ?? '';
-  if (control.has(verb.toUpperCase())) traits.transaction = true;
+function note({ head, temporary }: Statement, traits: MutableTraits): void {
+  const [verb = '', ...rest] = head;
+  if (control.has(verb)) traits.transaction = true;
   else if (verb === 'pragma') {
     traits.cacheable = false;
-    const name = words[at + 2] === '.' ? at + 3 : at + 1;
-    const argument = words[name + 1] === '=' || words[name + 1] === '(';
-    if (argument && !harmlessWithArgument.has(words[name] ?? '')) traits.settings.push(`pragma ${words[name]}`);
+    const [name = '', mark] = rest[1] === '.' ? rest.slice(2) : rest;
+    if ((mark === '=' || mark === '(') && !harmlessWithArgument.has(name)) traits.settings.push(`pragma ${name}`);
   } else if (verb === 'detach') traits.settings.push('detached database');
-  else if (verb === 'attach' || verb === 'drop' || verb === 'alter') traits.schema = true;
-  else if (verb === 'create' && (words.includes('temp') || words.includes('temporary'))) traits.schema = true;
+  else if (verb === 'attach' || verb === 'drop' || verb === 'alter' || (verb === 'create' && temporary))
+    traits.schema = true;
 }
