@@ -247,7 +247,7 @@ export function checkCloseOptions(options: CloseOptions | undefined): CloseOptio
 /** The next `max` and `min` of a pool. */
 export function checkResize(
   change: { readonly max?: number | undefined; readonly min?: number | undefined },
-  now: { readonly max: number; readonly min: number },
+  now: { readonly max: number; readonly min?: number },
 ): { max: number; min: number } {
   checkOptions(change, resizeRules);
   const max = change.max ?? now.max;
@@ -268,10 +268,10 @@ export function checkDuration(name: string, value: unknown): void {
 /** Defaults filled in, `min` held to `max`, frozen. The values must have passed `poolRules`. */
 export function poolSettings(
   options: PoolOptions,
-  defaults: { readonly name: string; readonly max: number; readonly min: number },
+  defaults: { readonly name: string; readonly max: number; readonly min?: number },
 ): PoolSettings {
   const max = options.max ?? defaults.max;
-  const min = options.min ?? defaults.min;
+  const min = options.min ?? defaults.min ?? 0;
   checkMin(min, max);
   return Object.freeze({
     name: options.name ?? defaults.name,

@@ -153,7 +153,7 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
       name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),
       max: isPrivate ? 1 : defaultMax,
       // To close its connection is to lose a private database, so it is not done for want of use.
-      min: isPrivate ? 1 : 0,
+      ...(isPrivate && { min: 1 }),
     }),
     sqlite: Object.freeze({
       file: path,
