@@ -247,7 +247,7 @@ export function checkCloseOptions(options: CloseOptions | undefined): CloseOptio
 /** The next `max` and `min` of a pool. */
 export function checkResize(
   change: { readonly max?: number | undefined; readonly min?: number | undefined },
-  now: { readonly max: number; readonly min?: number },
+  now: { readonly max: number; readonly min: number },
 ): { max: number; min: number } {
   checkOptions(change, resizeRules);
   const max = change.max ?? now.max;
