@@ -92,20 +92,21 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   async withConnection<Result>(fn: (db: Handle) => Result, options?: ScopeOptions): Promise<Awaited<Result>> {
     checkFunction(fn, 'fn');
     const checked = checkScopeOptions(options);
-    const outer = this.#liveScope();
+    const around = frames.getStore();
+    const outer = this.#liveScope(around);
     const shared = checked.fresh ? undefined : outer?.bound;
     if (shared !== undefined) {
       if (checked.signal?.aborted) throw new AbortError(checked.signal);
       return await fn(shared);
     }
-    const taken = this.take(checked, this.withConnection);
+    const taken = this.take(checked, this.withConnection, outer);
     const lease = taken instanceof Lease ? taken : await taken;
-    const scope = this.#open(lease.label, lease.signal, outer);
+    const scope = this.#openScope(lease.label, lease.signal, outer);
     const handle = scope.bind(lease);
     try {
       // It may have been aborted between the hand-off and now.
       if (lease.signal?.aborted) throw new AbortError(lease.signal);
-      return await frames.run(this.#frame(scope), fn, handle);
+      return await frames.run({ pool: this, scope, next: without(around, this) }, fn, handle);
     } finally {
       const ending = this.#end(scope);
       if (ending !== undefined) await ending;
@@ -126,11 +127,12 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     checkFunction(fn, 'fn');
     const { label, signal, fresh } = checkScopeOptions(options);
     if (signal?.aborted) throw new AbortError(signal);
-    const outer = this.#liveScope();
+    const around = frames.getStore();
+    const outer = this.#liveScope(around);
     if (outer !== undefined && !fresh) return await fn();
-    const scope = this.#open(label, joinSignals(signal, outer?.signal), outer);
+    const scope = this.#openScope(label, joinSignals(signal, outer?.signal), outer);
     try {
-      return await frames.run(this.#frame(scope), fn);
+      return await frames.run({ pool: this, scope, next: without(around, this) }, fn);
     } finally {
       const ending = this.#end(scope);
       if (ending !== undefined) await ending;
@@ -144,7 +146,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
    */
   async connection(options?: AcquireOptions): Promise<Handle> {
     const checked = checkAcquireOptions(options);
-    const scope = this.#innermost();
+    const scope = this.#innermost(frames.getStore());
     if (scope === undefined) throw new NoScopeError(this.name);
     if (scope.ended) throw new ScopeEndedError(this.name, scope.id, scope.label);
     if (scope.bound !== undefined) return scope.bound;
@@ -159,7 +161,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
 
   /** The connection bound to the current scope, for a handle that stands for it. */
   protected ambient(): Handle {
-    const scope = this.#innermost();
+    const scope = this.#innermost(frames.getStore());
     if (scope === undefined) throw new NoConnectionError(this.name, false);
     if (scope.ended) throw new ScopeEndedError(this.name, scope.id, scope.label);
     if (scope.lease === undefined) throw new NoConnectionError(this.name, true);
@@ -191,28 +193,24 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   }
 
   /** The innermost scope of this pool around the caller, ended or not. */
-  #innermost(): Scope<Connection, Handle> | undefined {
-    for (let frame = frames.getStore(); frame !== undefined; frame = frame.next) {
+  #innermost(around: Frame | undefined): Scope<Connection, Handle> | undefined {
+    for (let frame = around; frame !== undefined; frame = frame.next) {
       if (frame.pool === this) return frame.scope as Scope<Connection, Handle>;
     }
     return undefined;
   }
 
-  #liveScope(): Scope<Connection, Handle> | undefined {
-    const scope = this.#innermost();
+  #liveScope(around = frames.getStore()): Scope<Connection, Handle> | undefined {
+    const scope = this.#innermost(around);
     return scope === undefined || scope.ended ? undefined : scope;
   }
 
-  #open(
+  #openScope(
     label: string | undefined,
     signal: AbortSignal | undefined,
     outer: Scope<Connection, Handle> | undefined,
   ): Scope<Connection, Handle> {
     return new Scope(++this.#lastScopeId, label, signal, outer === undefined || outer.ended ? undefined : outer);
-  }
-
-  #frame(scope: Scope<Connection, Handle>): Frame {
-    return { pool: this, scope, next: without(frames.getStore(), this) };
   }
 
   async #bind(scope: Scope<Connection, Handle>, options: AcquireOptions): Promise<Handle> {

@@ -77,7 +77,7 @@ export class Lender<Connection extends object, Handle extends object> {
           counters.doubleReleases++;
         },
       },
-      onTurned: (slot) => this.offer(slot),
+      onTurned: (slot, now) => this.offer(slot, now),
     });
     this.#waiters = new WaiterQueue(clock, {
       timeoutError: (request) => this.#timeoutError(request),
@@ -234,8 +234,7 @@ export class Lender<Connection extends object, Handle extends object> {
   }
 
   /** Gives a connection nobody holds to the first waiter, to the idle ones, or up. */
-  offer(slot: Slot<Connection, Handle>): void {
-    const now = this.#clock.now();
+  offer(slot: Slot<Connection, Handle>, now = this.#clock.now()): void {
     const reason = this.#inventory.unfit(slot, now);
     if (reason !== undefined) this.#discard(slot, reason);
     else if (this.#waiters.size === 0) this.#inventory.putIdle(slot);

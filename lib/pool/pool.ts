@@ -106,7 +106,7 @@ export class Pool<Connection extends object, Handle extends object> {
    * @throws OptionsError, OpenError, ClosedError, AbortError
    */
   tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'>): Handle | undefined {
-    const lease = this.#lender.tryTake(this.#request(checkAcquireOptions(options), this.tryAcquire));
+    const lease = this.#lender.tryTake(this.#request(checkAcquireOptions(options), this.tryAcquire, this.scope()));
     return lease && handleOf(lease);
   }
 
@@ -114,8 +114,9 @@ export class Pool<Connection extends object, Handle extends object> {
   protected take(
     options: AcquireOptions,
     entry: Entry,
+    scope = this.scope(),
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    return this.#lender.take(this.#request(options, entry));
+    return this.#lender.take(this.#request(options, entry, scope));
   }
 
   /** The scope of this pool that the caller runs in. The bare pool has none. */
@@ -128,8 +129,7 @@ export class Pool<Connection extends object, Handle extends object> {
     this.#lender.cancelWaiters(scope, makeError);
   }
 
-  #request(options: AcquireOptions, entry: Entry): WaiterRequest {
-    const scope = this.scope();
+  #request(options: AcquireOptions, entry: Entry, scope: ScopeRef | undefined): WaiterRequest {
     return {
       label: options.label ?? scope?.label,
       signal: joinSignals(options.signal, scope?.signal),

@@ -16,7 +16,7 @@ export interface TurnaroundContext<Connection extends object, Handle extends obj
   readonly patience: Patience;
   readonly owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   /** The connection of an ended lease is ready for whatever comes next. */
-  readonly onTurned: (slot: Slot<Connection, Handle>) => void;
+  readonly onTurned: (slot: Slot<Connection, Handle>, now: number) => void;
 }
 
 /**
@@ -82,7 +82,8 @@ export class Turnaround<Connection extends object, Handle extends object> {
   cleanUp(lease: SlotLease<Connection, Handle>): void | Promise<void> {
     const residue = this.#driver.reclaim(lease.slot.connection);
     // Nothing left behind and no hook is the common case, and stays free of promises.
-    if (residue === undefined && this.#onRelease === undefined) this.#context.onTurned(lease.slot);
+    if (residue === undefined && this.#onRelease === undefined)
+      this.#context.onTurned(lease.slot, lease.slot.idleSince);
     else return this.#finish(lease, residue);
   }
 
@@ -104,7 +105,7 @@ export class Turnaround<Connection extends object, Handle extends object> {
       const leftovers = isPromiseLike(left) ? await left : left;
       if (leftovers !== undefined) this.#report(visit, leftovers);
     }
-    this.#context.onTurned(slot);
+    this.#context.onTurned(slot, this.#context.clock.now());
   }
 
   /** Whether the hook accepts the connection. What it throws is reported. */

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { LeaseControl, Residue } from '../driver.ts';
 import type { RawDatabase } from './better-sqlite3.ts';
 import { flatRows, safeIntegerRows } from './row-mode.ts';
-import { Session } from './session.ts';
+import { type Notes, Session } from './session.ts';
 import { StatementCache } from './statement-cache.ts';
 
 // Temporary objects and attached databases, as one text to compare. Reading the temp schema lists "temp".
@@ -29,13 +29,15 @@ export interface CheckpointResult {
 export class SqliteConnection {
   readonly raw: RawDatabase;
   readonly statements: StatementCache;
+  readonly clock: Clock;
   /** At most one at a time: made by `lend`, ended by `reclaim`. */
   #session: Session | undefined;
   /** What `schemaQuery` gave when the connection was new. */
   #schema: unknown = null;
 
-  constructor(raw: RawDatabase, statementCache: number) {
+  constructor(raw: RawDatabase, statementCache: number, clock: Clock) {
     this.raw = raw;
+    this.clock = clock;
     this.statements = new StatementCache(raw, statementCache);
   }
 
@@ -49,33 +51,33 @@ export class SqliteConnection {
     this.statements.defaultMode = typeof probe === 'bigint' ? safeIntegerRows : flatRows;
   }
 
-  lend(lease: LeaseControl, clock: Clock): Session {
-    this.#session = new Session(this, lease, clock);
+  lend(lease: LeaseControl): Session {
+    this.#session = new Session(this, lease);
     return this.#session;
   }
 
   /** Ends the session and undoes what it left. `undefined` if that was nothing. */
   reclaim(): Residue | undefined {
-    const session = this.#session;
+    const notes = this.#session?.notes;
     this.#session = undefined;
-    return session?.touched ? this.#cleanUp(session) : undefined;
+    return notes && this.#cleanUp(notes);
   }
 
-  #cleanUp(session: Session): Residue | undefined {
+  #cleanUp(notes: Notes): Residue | undefined {
     const traces: string[] = [];
     const errors: unknown[] = [];
     let reusable = true;
     // While one is open, SQLite refuses to roll back and does not even admit to a transaction.
-    const iterators = [...(session.iterators ?? [])];
+    const iterators = [...notes.iterators];
     if (iterators.length > 0)
       traces.push(iterators.length === 1 ? 'open iterator' : `${iterators.length} open iterators`);
     try {
       for (const close of iterators) close();
-      if (session.mayBeInTransaction && this.raw.inTransaction) {
+      if (notes.mayBeInTransaction && this.raw.inTransaction) {
         traces.push('open transaction');
         this.raw.exec('ROLLBACK');
       }
-      if (session.mayHaveChangedSchema) {
+      if (notes.mayHaveChangedSchema) {
         const schema = this.#readSchema();
         if (schema !== this.#schema) {
           traces.push(typeof schema === 'string' ? schema : 'missing temporary objects');
@@ -86,11 +88,11 @@ export class SqliteConnection {
       errors.push(error);
       reusable = false;
     }
-    if (session.settings !== undefined) {
-      traces.push(...session.settings);
+    if (notes.settings.size > 0) {
+      traces.push(...notes.settings);
       reusable = false;
     }
-    if (session.backups > 0) {
+    if (notes.backups > 0) {
       traces.push('backup under way');
       reusable = false;
     }

@@ -32,7 +32,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     const raw = new Database(file, { readonly, timeout: 0 }) as RawDatabase;
     try {
       this.#setUp(raw);
-      const connection = new SqliteConnection(raw, statementCache);
+      const connection = new SqliteConnection(raw, statementCache, this.#clock);
       connection.settle();
       return connection;
     } catch (error) {
@@ -47,7 +47,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   }
 
   lend(connection: SqliteConnection, lease: LeaseControl): LeasedDatabase {
-    return new LeasedDatabase(connection.lend(lease, this.#clock));
+    return new LeasedDatabase(connection.lend(lease));
   }
 
   reclaim(connection: SqliteConnection): Residue | undefined {

@@ -60,7 +60,7 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
   prepare<BindParameters extends unknown[] | {} = unknown[], Result = unknown>(
     source: string,
   ): Database.Statement<BindParameters, Result> {
-    const { statements } = this[session].use();
+    const { statements } = this[session].guard();
     let shared = statements.find(source);
     if (shared === undefined) {
       const traits = traitsOf(source);

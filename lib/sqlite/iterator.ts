@@ -55,6 +55,6 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
 
   /** Lets go of the statement once the iteration is over: at the last row, by `return`, by a failed step. */
   #look(): void {
-    if (!this.#prepared.busy && this.#session.iterators?.delete(this.#close)) this.#onDone();
+    if (!this.#prepared.busy && this.#session.notes?.iterators.delete(this.#close)) this.#onDone();
   }
 }
