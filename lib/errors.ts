@@ -263,7 +263,7 @@ export class AbortError extends Error {
 /** A value in a message: its kind, and the text only where it is short and plain. */
 function describeValue(value: unknown): string {
   if (typeof value === 'string') {
-    return value.length <= 60 ? JSON.stringify(value) : `a string of ${value.length} characters`;
+    return value.length <= 60 ? printable(JSON.stringify(value)) : `a string of ${value.length} characters`;
   }
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'function') return 'a function';

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ConnectionInfo } from './driver.ts';
 import { OptionsError } from './errors.ts';
 
@@ -127,6 +128,15 @@ export interface CloseOptions {
    * @defaultValue the pool's `acquireTimeout`
    */
   readonly timeout?: number | undefined;
+}
+
+/** The hooks, each to run in the async context of this call. */
+export function bindHooks<Connection, Handle>(hooks: PoolHooks<Connection, Handle>): PoolHooks<Connection, Handle> {
+  return {
+    onOpen: hooks.onOpen && AsyncLocalStorage.bind(hooks.onOpen),
+    onAcquire: hooks.onAcquire && AsyncLocalStorage.bind(hooks.onAcquire),
+    onRelease: hooks.onRelease && AsyncLocalStorage.bind(hooks.onRelease),
+  };
 }
 
 /** How one option is checked: says what is allowed, and whether a value is. */

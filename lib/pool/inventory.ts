@@ -178,7 +178,7 @@ export class Inventory<Connection extends object, Handle extends object> {
       this.#closing.delete(slot);
       this.#left(slot, reason);
     };
-    closing.then(left, (error: unknown) => {
+    this.#context.patience.bound(closing, 'close').then(left, (error: unknown) => {
       this.#context.events.error(error, 'Closing a connection failed');
       left();
     });

@@ -7,6 +7,7 @@ import {
   DeadlockError,
   type LeaseEnd,
   OpenError,
+  OptionsError,
   QueueFullError,
 } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
@@ -118,16 +119,21 @@ export class Lender<Connection extends object, Handle extends object> {
   /** Makes a lease if nobody has to be waited for: not a holder, not a waiter, not a hook. */
   tryTake(request: WaiterRequest): SlotLease<Connection, Handle> | undefined {
     this.#admit(request.signal);
-    if (this.#waiters.size > 0) return undefined;
-    const slot = this.#inventory.takeIdle(request.since) ?? this.#openNow();
-    if (slot === undefined) return undefined;
-    const lease = this.#turnaround.prepare(slot);
-    if (lease instanceof Lease) {
-      this.#begin(lease, request, request.since);
-      return lease;
+    while (this.#waiters.size === 0) {
+      const slot = this.#inventory.takeIdle(request.since) ?? this.#openNow();
+      if (slot === undefined) return undefined;
+      const lease = this.#turnaround.prepare(slot);
+      if (lease instanceof Lease) {
+        this.#begin(lease, request, request.since);
+        return lease;
+      }
+      if (lease !== undefined) {
+        // The hook is asynchronous: whoever waits when it is done may have the connection.
+        void lease.then((late) => late && this.#servePrepared(late));
+        return undefined;
+      }
+      // The hook refused the connection, which is closed by now.
     }
-    // The hook is asynchronous: whoever waits when it is done may have the connection.
-    void lease?.then((late) => late && this.#serve(late));
     return undefined;
   }
 
@@ -220,15 +226,20 @@ export class Lender<Connection extends object, Handle extends object> {
       return undefined;
     } catch (error) {
       if (this.#driver.isTransient(error)) return undefined;
-      throw new OpenError(this.#settings.name, this.#driver.target, error);
+      throw this.openError(error);
     }
+  }
+
+  /** What a caller is told of a failed open. A bad option shows only then, and is no fault of the target. */
+  openError(error: unknown): Error {
+    return error instanceof OptionsError ? error : new OpenError(this.#settings.name, this.#driver.target, error);
   }
 
   #openFailed(error: unknown): void {
     // While connections are out, one of them may still serve those who wait; and a lock elsewhere may go away.
     // Their timeout would tell them of this error. Otherwise waiting is in vain.
     if (this.#inventory.size === 0 && !this.#driver.isTransient(error)) {
-      this.#waiters.rejectAll(() => new OpenError(this.#settings.name, this.#driver.target, error));
+      this.#waiters.rejectAll(() => this.openError(error));
     }
     this.pump();
   }
@@ -242,8 +253,14 @@ export class Lender<Connection extends object, Handle extends object> {
     else {
       const prepared = this.#turnaround.prepare(slot);
       if (prepared instanceof Lease) this.#serve(prepared);
-      else void prepared?.then((lease) => lease && this.#serve(lease));
+      else void prepared?.then((lease) => lease && this.#servePrepared(lease));
     }
+  }
+
+  /** Serves a connection whose hook took its time: the pool may have closed or shrunk meanwhile. */
+  #servePrepared(lease: SlotLease<Connection, Handle>): void {
+    if (this.#inventory.unfit(lease.slot, this.#clock.now()) === undefined) this.#serve(lease);
+    else this.#turnaround.cancel(lease);
   }
 
   #serve(lease: SlotLease<Connection, Handle>): void {
@@ -252,8 +269,10 @@ export class Lender<Connection extends object, Handle extends object> {
       this.#turnaround.cancel(lease);
       return;
     }
-    this.#begin(lease, waiter.request, this.#clock.now());
+    const { request } = waiter;
+    // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
     waiter.grant(lease);
+    this.#begin(lease, request, this.#clock.now());
   }
 
   #begin(

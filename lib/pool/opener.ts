@@ -26,6 +26,7 @@ export class Opener<Connection extends object, Handle extends object> {
   readonly #settings: OpenerSettings<Connection>;
   #failures = 0;
   #pause: Timer | undefined;
+  #disposed = false;
   /** Why the last open failed, `undefined` once one succeeded. */
   lastError: unknown;
   /** Opens under way. The pool counts each as a slot until it settles. */
@@ -60,8 +61,9 @@ export class Opener<Connection extends object, Handle extends object> {
     }
   }
 
-  /** Ends the pause, if there is one, without a further try. */
+  /** Ends the pause, if there is one, without a further try. There will be no other. */
   dispose(): void {
+    this.#disposed = true;
     if (this.#pause !== undefined) this.#clock.cancel(this.#pause);
     this.#pause = undefined;
   }
@@ -127,7 +129,7 @@ export class Opener<Connection extends object, Handle extends object> {
   /** Begins a pause, unless one is under way. */
   backOff(error: unknown): void {
     this.lastError = error;
-    if (this.#pause !== undefined) return;
+    if (this.#pause !== undefined || this.#disposed) return;
     const pause = Math.min(firstPause * 2 ** this.#failures, longestPause) * (1 - Math.random() / 2);
     this.#failures++;
     this.#pause = this.#clock.after(pause, () => {

@@ -8,12 +8,17 @@ export class PatienceError extends Error {
   }
 }
 
+// What a connection that was taken away has to close in, in milliseconds.
+const lastGrace = 1000;
+
 /** Bounds what the pool awaits from user code and drivers, so that a promise that never settles costs no slot for good. */
 export class Patience {
   readonly #clock: Clock;
   readonly #timeout: number;
   /** Rejects each wait under way. */
   readonly #waits = new Set<() => void>();
+  /** Whether `giveUp` was called: from then on nothing is waited for longer than the last grace. */
+  exhausted = false;
 
   constructor(clock: Clock, timeout: number) {
     this.#clock = clock;
@@ -21,7 +26,8 @@ export class Patience {
   }
 
   /** Waits for `promise`, at most `timeout` ms. Keeps the process alive meanwhile: somebody awaits the outcome. */
-  async bound<T>(promise: PromiseLike<T>, what: string, timeout = this.#timeout): Promise<T> {
+  async bound<T>(promise: PromiseLike<T>, what: string, patience = this.#timeout): Promise<T> {
+    const timeout = this.exhausted ? Math.min(patience, lastGrace) : patience;
     const { promise: late, reject } = Promise.withResolvers<never>();
     const giveUp = () => reject(new PatienceError(what, timeout));
     const timer = this.#clock.after(timeout, giveUp);
@@ -36,6 +42,7 @@ export class Patience {
 
   /** Ends every wait under way as if its time were over. */
   giveUp(): void {
+    this.exhausted = true;
     for (const giveUp of this.#waits) giveUp();
   }
 }

@@ -1,12 +1,13 @@
 import { type InspectOptions, inspect } from 'node:util';
 import { type Clock, systemClock, type Timer } from '../clock.ts';
 import type { Driver } from '../driver.ts';
-import { ClosedError, OpenError, OptionsError } from '../errors.ts';
+import { ClosedError, OptionsError } from '../errors.ts';
 import { PoolEmitter, type PoolEventName, type PoolListener, poolEventNames } from '../events.ts';
 import { type HolderInfo, joinSignals, type ScopeRef } from '../holder.ts';
 import { captureSite, Lease } from '../lease.ts';
 import {
   type AcquireOptions,
+  bindHooks,
   type CloseOptions,
   checkAcquireOptions,
   checkCloseOptions,
@@ -46,14 +47,16 @@ export class Pool<Connection extends object, Handle extends object> {
   #housekeeping: Timer | undefined;
   /** Whether `ready` has opened `min` connections, so that housekeeping keeps them up. */
   #warm = false;
+  #closed = false;
   #closing: Promise<void> | undefined;
 
   constructor(
     driver: Driver<Connection, Handle>,
     settings: PoolSettings,
-    hooks: PoolHooks<Connection, Handle> = {},
+    unboundHooks: PoolHooks<Connection, Handle> = {},
     clock: Clock = systemClock,
   ) {
+    const hooks = bindHooks(unboundHooks);
     this.#driver = driver;
     this.#settings = settings;
     this.#clock = clock;
@@ -85,7 +88,7 @@ export class Pool<Connection extends object, Handle extends object> {
 
   /** Whether `close` has been called. */
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.#closed;
   }
 
   /**
@@ -163,8 +166,9 @@ export class Pool<Connection extends object, Handle extends object> {
           await this.#patience.bound(settled, 'ready()', deadline - this.#clock.now());
         }
       } catch (error) {
+        if (this.closed) throw new ClosedError(this.name);
         if (error instanceof PatienceError || !this.#driver.isTransient(error)) {
-          throw new OpenError(this.name, this.#driver.target, inventory.lastOpenError ?? error);
+          throw this.#lender.openError(inventory.lastOpenError ?? error);
         }
       }
     }
@@ -239,6 +243,7 @@ export class Pool<Connection extends object, Handle extends object> {
    */
   async close(options?: CloseOptions): Promise<void> {
     const { timeout = this.#settings.acquireTimeout } = checkCloseOptions(options);
+    this.#closed = true;
     this.#closing ??= this.#shutDown();
     const force = this.#clock.after(timeout, () => this.#takeAwayAll());
     if (timeout === 0) this.#takeAwayAll();
@@ -321,10 +326,11 @@ export class Pool<Connection extends object, Handle extends object> {
     this.#housekeeping = undefined;
     this.#inventory.closeStale(this.#clock.now());
     this.#lender.watch.inspect(this.#housekeepingInterval);
+    if (this.closed) return;
     if (this.#warm && this.#inventory.size < this.#inventory.min) {
       this.ready().catch((error: unknown) => this.#events.error(error, 'Keeping "min" connections open failed'));
     }
-    if (this.#inventory.size > 0) this.#keepHouse();
+    if (this.#inventory.size > 0 || this.#warm) this.#keepHouse();
   }
 }
 

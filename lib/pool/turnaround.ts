@@ -92,20 +92,30 @@ export class Turnaround<Connection extends object, Handle extends object> {
     reclaimed: Residue | undefined | PromiseLike<Residue | undefined>,
   ): Promise<void> {
     const { slot } = lease;
-    const residue = isPromiseLike(reclaimed) ? await reclaimed : reclaimed;
-    if (residue !== undefined) this.#report(lease, residue);
+    await this.#settle(lease, reclaimed);
     const onRelease = this.#onRelease;
-    if (onRelease !== undefined && slot.retired === undefined) {
+    if (onRelease !== undefined && slot.retired === undefined && !this.#context.patience.exhausted) {
       const visit = this.lend(slot, slot.idleSince);
       const info = slot.info(this.#context.clock.now());
       const verdict = this.#run('onRelease', () => onRelease(visit.handle as Handle, info));
       if (!(isPromiseLike(verdict) ? await verdict : verdict)) slot.retire('onRelease');
       visit.ended = true;
-      const left = this.#driver.reclaim(slot.connection);
-      const leftovers = isPromiseLike(left) ? await left : left;
-      if (leftovers !== undefined) this.#report(visit, leftovers);
+      await this.#settle(visit, this.#driver.reclaim(slot.connection));
     }
     this.#context.onTurned(slot, this.#context.clock.now());
+  }
+
+  /** Awaits and reports what a holder left. A clean-up that does not end gives the connection up. */
+  async #settle(
+    lease: SlotLease<Connection, Handle>,
+    reclaimed: Residue | undefined | PromiseLike<Residue | undefined>,
+  ): Promise<void> {
+    try {
+      const residue = isPromiseLike(reclaimed) ? await this.#context.patience.bound(reclaimed, 'clean-up') : reclaimed;
+      if (residue !== undefined) this.#report(lease, residue);
+    } catch (error) {
+      this.#report(lease, { traces: [], reusable: false, errors: [error] });
+    }
   }
 
   /** Whether the hook accepts the connection. What it throws is reported. */

@@ -94,7 +94,6 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
   returned(lease: SlotLease<Connection, Handle>, now: number): void {
     this.#deadlocked = false;
     if (lease.handle === undefined) this.#dropped.unregister(lease);
-    lease.handle = undefined;
     const { events } = this.#context;
     if (lease.overdue && events.has('leak')) {
       events.emit('leak', { kind: 'returned', holder: this.#holder(lease, now) });

@@ -200,7 +200,7 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
     if (this.#bound !== undefined) {
       throw new TypeError('The bind() method can only be invoked once per statement object');
     }
-    this.#bound = params;
+    this.#bound = params.map(copied) as BindParameters;
     return this;
   }
 
@@ -254,4 +254,12 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
     for (const [toggle, on] of this.#toggles) statement[toggle](...on);
     return statement as unknown as Database.Statement<BindParameters, Result>;
   }
+}
+
+/** What is bound is bound as it was at that time, whatever becomes of the object it came from. */
+function copied(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value);
+  if (Array.isArray(value)) return value.map(copied);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part)]));
 }

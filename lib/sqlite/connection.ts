@@ -5,12 +5,10 @@ import { flatRows, safeIntegerRows } from './row-mode.ts';
 import { type Notes, Session } from './session.ts';
 import { StatementCache } from './statement-cache.ts';
 
-// Temporary objects and attached databases, as one text to compare. Reading the temp schema lists "temp".
-const schemaQuery = `
-  SELECT group_concat(kind || ' ' || name, ', ') FROM (
-    SELECT 'attached database' AS kind, name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')
-    UNION ALL SELECT 'temporary ' || type, name FROM temp.sqlite_master
-  )`;
+// Asked first, because to look at the temporary schema is to open the temporary database for good.
+const databasesQuery = "SELECT name FROM pragma_database_list WHERE name <> 'main'";
+const temporaryQuery =
+  "SELECT type, name, sql FROM temp.sqlite_master WHERE type IN ('table', 'view', 'index', 'trigger')";
 
 /** How far a checkpoint goes, as SQLite defines it: the later ones also wait for readers, and reset the WAL. */
 export type CheckpointMode = 'passive' | 'full' | 'restart' | 'truncate';
@@ -32,8 +30,8 @@ export class SqliteConnection {
   readonly clock: Clock;
   /** At most one at a time: made by `lend`, ended by `reclaim`. */
   #session: Session | undefined;
-  /** What `schemaQuery` gave when the connection was new. */
-  #schema: unknown = null;
+  /** What was attached and temporary when the connection was new: by its definition, in words. */
+  #schema: ReadonlyMap<string, string> = new Map();
 
   constructor(raw: RawDatabase, statementCache: number, clock: Clock) {
     this.raw = raw;
@@ -58,15 +56,21 @@ export class SqliteConnection {
 
   /** Ends the session and undoes what it left. `undefined` if that was nothing. */
   reclaim(): Residue | undefined {
-    const notes = this.#session?.notes;
+    const session = this.#session;
     this.#session = undefined;
-    return notes && this.#cleanUp(notes);
+    if (session === undefined) return undefined;
+    // Released from within a transaction function, which will COMMIT on this connection when it returns.
+    if (session.running > 0) {
+      session.noteTransaction();
+      session.noteBroken();
+    }
+    return session.notes && this.#cleanUp(session.notes);
   }
 
   #cleanUp(notes: Notes): Residue | undefined {
     const traces: string[] = [];
     const errors: unknown[] = [];
-    let reusable = true;
+    let reusable = !notes.broken;
     // While one is open, SQLite refuses to roll back and does not even admit to a transaction.
     const iterators = [...notes.iterators];
     if (iterators.length > 0)
@@ -78,9 +82,9 @@ export class SqliteConnection {
         this.raw.exec('ROLLBACK');
       }
       if (notes.mayHaveChangedSchema) {
-        const schema = this.#readSchema();
-        if (schema !== this.#schema) {
-          traces.push(typeof schema === 'string' ? schema : 'missing temporary objects');
+        const changes = difference(this.#schema, this.#readSchema());
+        if (changes.length > 0) {
+          traces.push(...changes);
           reusable = false;
         }
       }
@@ -110,7 +114,22 @@ export class SqliteConnection {
     }
   }
 
-  #readSchema(): unknown {
-    return this.raw.prepare(schemaQuery).pluck().get();
+  #readSchema(): Map<string, string> {
+    const schema = new Map<string, string>();
+    for (const name of this.raw.prepare(databasesQuery).pluck().all() as string[]) {
+      if (name !== 'temp') schema.set(`attached ${name}`, `attached database ${name}`);
+      else {
+        for (const [type, object, sql] of this.raw.prepare(temporaryQuery).raw().all() as [string, string, unknown][]) {
+          schema.set(`${type} ${object} ${String(sql)}`, `temporary ${type} ${object}`);
+        }
+      }
+    }
+    return schema;
   }
+}
+
+/** What one schema has and the other has not, in words. */
+function difference(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
+  const changes = [...before, ...after].filter(([key]) => before.has(key) !== after.has(key));
+  return [...new Set(changes.map(([, words]) => words))];
 }

@@ -81,12 +81,15 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
       properties[variant] = {
         value: function leasedTransaction(this: unknown, ...params: unknown[]): unknown {
           of.use();
+          of.running++;
           try {
             return run.apply(this, params);
           } catch (error) {
             // Where the ROLLBACK failed too, it is still open.
             of.noteTransaction();
             throw error;
+          } finally {
+            of.running--;
           }
         },
       };
@@ -104,14 +107,14 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
 
   pragma(source: string, options?: Database.PragmaOptions): unknown {
     const { raw } = this[session].use();
-    this[session].noteSql(classify(`PRAGMA ${source}`));
+    this[session].noteSql(traitsOf(source, 'PRAGMA'));
     return raw.pragma(source, options);
   }
 
   /** The program SQLite would run for a statement. */
   explain(source: string): unknown[] {
     const { raw } = this[session].use();
-    this[session].noteSql(traitsOf(source));
+    this[session].noteSql(traitsOf(source, 'EXPLAIN'));
     return raw.explain(source);
   }
 
@@ -202,7 +205,7 @@ function change(
   of.noteSetting(trace);
 }
 
-/** What a text can leave behind. Only a string can be SQL; better-sqlite3 refuses the rest. */
-function traitsOf(source: unknown): SqlTraits {
-  return typeof source === 'string' ? classify(source) : plainTraits;
+/** What a text can leave behind, after a verb that better-sqlite3 puts before it. It refuses what is no string. */
+function traitsOf(source: unknown, verb = ''): SqlTraits {
+  return typeof source === 'string' ? classify(`${verb} ${source}`) : plainTraits;
 }

@@ -32,7 +32,13 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
   }
 
   next(): IteratorResult<Row> {
-    this.#session.use();
+    try {
+      this.#session.use();
+    } catch (error) {
+      // A `for` loop does not close an iterator whose `next` throws, so an aborted one closes itself.
+      if (!this.#session.lease.ended) this.#end();
+      throw error;
+    }
     try {
       return this.#rows.next();
     } finally {
@@ -41,16 +47,21 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
   }
 
   return(): IteratorResult<Row> {
-    this.#session.use();
+    // Also after an abort: to stop is what the signal asks for.
+    if (this.#session.lease.ended) throw this.#session.lease.endedError();
+    return this.#end();
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  #end(): IteratorResult<Row> {
     try {
       return this.#rows.return?.() ?? { value: undefined, done: true };
     } finally {
       this.#look();
     }
-  }
-
-  [Symbol.iterator](): this {
-    return this;
   }
 
   /** Lets go of the statement once the iteration is over: at the last row, by `return`, by a failed step. */

@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { basename, resolve } from 'node:path';
 import BetterSqlite3 from 'better-sqlite3';
 import { OptionsError } from '../errors.ts';
@@ -87,7 +86,6 @@ export interface SqliteSettings {
 export interface NormalizedOptions {
   readonly pool: PoolSettings;
   readonly sqlite: SqliteSettings;
-  /** In the async context the pool was made in. */
   readonly hooks: Pick<SqlitePoolOptions, 'onOpen' | 'onAcquire' | 'onRelease'>;
 }
 
@@ -164,11 +162,7 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
       statementCache: options.statementCache ?? 500,
       Database: options.Database ?? BetterSqlite3,
     }),
-    hooks: {
-      onOpen: options.onOpen && AsyncLocalStorage.bind(options.onOpen),
-      onAcquire: options.onAcquire && AsyncLocalStorage.bind(options.onAcquire),
-      onRelease: options.onRelease && AsyncLocalStorage.bind(options.onRelease),
-    },
+    hooks: { onOpen: options.onOpen, onAcquire: options.onAcquire, onRelease: options.onRelease },
   };
 }
 

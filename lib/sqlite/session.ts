@@ -13,6 +13,8 @@ export interface Notes {
   readonly iterators: Set<() => void>;
   /** Backups under way. */
   backups: number;
+  /** Whether nobody else may have the connection, for a reason that is not the next holder's to see. */
+  broken: boolean;
 }
 
 /**
@@ -25,6 +27,8 @@ export class Session {
   readonly connection: SqliteConnection;
   readonly lease: LeaseControl;
   notes: Notes | undefined;
+  /** Synchronous transaction functions that have not returned. */
+  running = 0;
 
   constructor(connection: SqliteConnection, lease: LeaseControl) {
     this.connection = connection;
@@ -62,6 +66,10 @@ export class Session {
     this.#noted().settings.add(setting);
   }
 
+  noteBroken(): void {
+    this.#noted().broken = true;
+  }
+
   noteIterator(close: () => void): void {
     this.#noted().iterators.add(close);
   }
@@ -84,6 +92,7 @@ export class Session {
       settings: new Set(),
       iterators: new Set(),
       backups: 0,
+      broken: false,
     };
     return this.notes;
   }

@@ -18,12 +18,12 @@ export const plainTraits: SqlTraits = Object.freeze({
   cacheable: true,
 });
 
-// SQLite's tokens as far as they matter here. White space is what SQLite takes for it, no more. A doubled
+// SQLite's tokens as far as they matter here. White space is what SQLite or better-sqlite3 takes for it. A doubled
 // quote inside a quoted token reads as two tokens, which does no harm. What is unterminated runs to the end.
 const tokenPattern =
-  /[ \t\n\f\r\ufeff]+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|[\s\S]/g;
+  /[ \t\n\v\f\r\ufeff]+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|[\s\S]/g;
 
-const skipped = /^(?:[ \t\n\f\r\ufeff]|--|\/\*)/;
+const skipped = /^(?:[ \t\n\v\f\r\ufeff]|--|\/\*)/;
 const quoted = /^['"`[]/;
 
 // Verbs after which nothing has to be looked at. Tested before the statement is taken apart, because
@@ -32,9 +32,11 @@ const plainStart = /^[ \t\n\f\r]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|VAL
 
 const control = new Set(['begin', 'commit', 'end', 'rollback', 'savepoint', 'release']);
 
-// Pragmas whose argument asks rather than sets, or sets what is stored in the file.
-const harmlessWithArgument = new Set([
-  'application_id',
+// Any of these may concern an attached database, or a temporary object that `onOpen` made without saying so.
+const schemaVerbs = new Set(['drop', 'alter', 'attach', 'analyze']);
+
+// Pragmas whose argument asks rather than sets.
+const asking = new Set([
   'foreign_key_check',
   'foreign_key_list',
   'incremental_vacuum',
@@ -44,13 +46,14 @@ const harmlessWithArgument = new Set([
   'integrity_check',
   'optimize',
   'quick_check',
-  'schema_version',
   'table_info',
   'table_list',
   'table_xinfo',
-  'user_version',
   'wal_checkpoint',
 ]);
+
+// Pragmas that are stored in the file. That of the temporary database goes with the connection.
+const inFile = new Set(['application_id', 'schema_version', 'user_version']);
 
 /**
  * Tells what a statement, or a script of several, can leave behind. It errs on the side of "may": an answer of
@@ -59,35 +62,31 @@ const harmlessWithArgument = new Set([
 export function classify(sql: string): SqlTraits {
   if (plainStart.test(sql)) return plainTraits;
   const traits: MutableTraits = { transaction: false, schema: false, settings: [], cacheable: true };
-  for (const statement of statements(sql)) note(statement, traits);
+  for (const head of statements(sql)) note(head, traits);
   return traits;
 }
 
 type MutableTraits = { -readonly [Key in keyof SqlTraits]: SqlTraits[Key] } & { settings: string[] };
 
-/** The beginning of a statement, and what else of it matters. */
-interface Statement {
-  /** Its first words and punctuation from the verb on, unquoted and in lower case. */
-  readonly head: string[];
-  /** Whether the word "temp" or "temporary" occurs anywhere, quoted or not. */
-  temporary: boolean;
-}
+const createTrigger = /^create (?:temp |temporary )?trigger$/;
 
-// PRAGMA schema . name =
-const headLength = 5;
+// CREATE TABLE IF NOT EXISTS schema . name
+const headLength = 8;
 
-/** The statements of a script. EXPLAIN is left out: it does not keep a PRAGMA from taking effect. */
-function* statements(sql: string): Generator<Statement> {
-  let statement: Statement = { head: [], temporary: false };
+/**
+ * The statements of a script: of each its first words and punctuation from the verb on, unquoted and in lower case.
+ * EXPLAIN is left out: it does not keep a PRAGMA from taking effect.
+ */
+function* statements(sql: string): Generator<string[]> {
+  let head: string[] = [];
   // The two words before the present one, to find the end of a trigger's body.
   let [last, secondLast] = ['', ''];
   let inTrigger = false;
   for (const [token] of sql.matchAll(tokenPattern)) {
     if (skipped.test(token)) continue;
-    const { head } = statement;
     if (token === ';' && !(inTrigger && !(last === 'end' && secondLast === ';'))) {
-      if (head.length > 0) yield statement;
-      statement = { head: [], temporary: false };
+      if (head.length > 0) yield head;
+      head = [];
       [last, secondLast, inTrigger] = ['', '', false];
       continue;
     }
@@ -98,22 +97,27 @@ function* statements(sql: string): Generator<Statement> {
     if (!explains && head.length < headLength) {
       head.push(word);
       // CREATE [TEMP] TRIGGER: its body has semicolons of its own, and is over at `; END ;` as in sqlite3_complete().
-      if (head[0] === 'create' && head.length <= 3 && word === 'trigger') inTrigger = true;
+      inTrigger ||= createTrigger.test(head.join(' '));
     }
-    if (word === 'temp' || word === 'temporary') statement.temporary = true;
     [last, secondLast] = [word, last];
   }
-  if (statement.head.length > 0) yield statement;
+  if (head.length > 0) yield head;
 }
 
-function note({ head, temporary }: Statement, traits: MutableTraits): void {
-  const [verb = '', ...rest] = head;
+/** Whether a CREATE makes its object in the file: an index or trigger may be on a temporary table without saying so. */
+function inMain([kind = '', ...rest]: readonly string[]): boolean {
+  const isNamed = kind === 'table' || kind === 'view' || kind === 'virtual';
+  return isNamed && !rest.includes('temp');
+}
+
+function note([verb = '', ...rest]: readonly string[], traits: MutableTraits): void {
   if (control.has(verb)) traits.transaction = true;
   else if (verb === 'pragma') {
     traits.cacheable = false;
+    const schema = rest[1] === '.' ? rest[0] : 'main';
     const [name = '', mark] = rest[1] === '.' ? rest.slice(2) : rest;
-    if ((mark === '=' || mark === '(') && !harmlessWithArgument.has(name)) traits.settings.push(`pragma ${name}`);
+    const harmless = asking.has(name) || (inFile.has(name) && schema !== 'temp');
+    if ((mark === '=' || mark === '(') && !harmless) traits.settings.push(`pragma ${name}`);
   } else if (verb === 'detach') traits.settings.push('detached database');
-  else if (verb === 'attach' || verb === 'drop' || verb === 'alter' || (verb === 'create' && temporary))
-    traits.schema = true;
+  else if (schemaVerbs.has(verb) || (verb === 'create' && !inMain(rest))) traits.schema = true;
 }
