@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
+import { extname } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+/** Just enough of ava's `t` to clean up after a test. */
+interface TestContext {
+  teardown(fn: () => Promise<void>): unknown;
+}
+
+interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** The demo as a process of its own. */
+export interface Demo {
+  /** What it has printed so far. */
+  readonly output: string;
+  readonly complaints: string;
+  /** Resolves when it has printed a line that matches; rejects when it ends without one. */
+  printed(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Where it listens. */
+  url(): Promise<string>;
+  kill(signal: NodeJS.Signals): void;
+  /** When it has ended, and with it everything that had its output. */
+  readonly ended: Promise<Ending>;
+}
+
+const program = fileURLToPath(new URL(`../server${extname(import.meta.filename)}`, import.meta.url));
+
+// Milliseconds. Shorter than ava's own limit, after which nothing would be torn down.
+const longestRun = 40_000;
+
+/** Starts the demo with these arguments; ends it for certain after the test. */
+export function startDemo(t: TestContext, ...args: string[]): Demo {
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: longestRun,
+    killSignal: 'SIGKILL',
+  });
+  let output = '';
+  let complaints = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk;
+  });
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    complaints += chunk;
+  });
+  const ended = once(child, 'close').then(([code, signal]): Ending => ({ code, signal }));
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  const demo: Demo = {
+    get output() {
+      return output;
+    },
+    get complaints() {
+      return complaints;
+    },
+    ended,
+    kill: (signal) => void child.kill(signal),
+    url: async () => (await demo.printed(/^Listening on (\S+)/m))[1] as string,
+    printed: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const match = pattern.exec(output);
+          if (match === null) return;
+          child.stdout.off('data', look);
+          resolve(match);
+        };
+        child.stdout.on('data', look);
+        look();
+        void ended.then(({ code, signal }) => {
+          reject(new Error(`Ended with ${code ?? signal} and never printed ${pattern}\n${output}\n${complaints}`));
+        });
+      }),
+  };
+  return demo;
+}
+
+/** What the tests look at in answers. */
+interface Answers {
+  error: { error?: string };
+  customer: { id: number; email: string; avatar: string; latestOrders: { customer_id: number }[] };
+  order: { id: number };
+  top: { id: number }[];
+  report: { at: number; sales: { orders: number }[] };
+  health: { ok: boolean };
+}
+
+/** The JSON of an answer, taken to be of this kind. */
+export async function answerOf<Kind extends keyof Answers>(
+  _kind: Kind,
+  response: Response | Promise<Response>,
+): Promise<Answers[Kind]> {
+  return (await (await response).json()) as Answers[Kind];
+}
+
+/** What `GET /pool` shows, as far as tests look. */
+interface PoolView {
+  readonly stats: {
+    readonly leased: number;
+    readonly idle: number;
+    readonly size: number;
+    readonly waiting: number;
+    readonly counters: Readonly<Record<'acquired' | 'released' | 'dirty' | 'aborted' | 'timeouts', number>>;
+  };
+  readonly leases: readonly { readonly connection: number; readonly label: string }[];
+}
+
+// Milliseconds after which what has not happened never will.
+const longestLook = 20_000;
+
+/** Looks at the pool until what it sees will do. */
+export async function poolUntil(url: string, enough: (view: PoolView) => boolean): Promise<PoolView> {
+  for (const startedAt = performance.now(); ; ) {
+    const view = (await (await fetch(`${url}/pool`)).json()) as PoolView;
+    if (enough(view)) return view;
+    if (performance.now() - startedAt > longestLook) throw new Error(`The pool stays ${JSON.stringify(view)}`);
+  }
+}
+
+/** A download of which nothing is read beyond the headers, so that the server holds a connection for it. */
+export async function openExport(url: string): Promise<{ rest(): Promise<string[]>; abort(): void }> {
+  const request = get(`${url}/orders`);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  // Whoever reads the rest sees the error; nobody else needs to.
+  response.on('error', () => {});
+  return {
+    rest: async () => (await text(response)).trimEnd().split('\n'),
+    abort: () => void response.destroy(),
+  };
+}
+
+export function placeOrder(url: string, order: unknown): Promise<Response> {
+  return fetch(`${url}/orders`, { method: 'POST', body: typeof order === 'string' ? order : JSON.stringify(order) });
+}
