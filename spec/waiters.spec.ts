@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { AbortError } from '../lib/errors.ts';
 import type { ScopeRef } from '../lib/holder.ts';
 import { type Waiter, WaiterQueue, type WaiterRequest } from '../lib/waiters.ts';

@@ -1,0 +1,197 @@
+import test from 'ava';
+import type { Residue } from '../../lib/driver.ts';
+import type { PoolEventName } from '../../lib/events.ts';
+import { attempt, fakePool } from '../support/driver.ts';
+import { gate, settled } from '../support/gate.ts';
+
+test('a residue that could be cleaned up is reported, and the connection pooled', async (t) => {
+  const { pool } = fakePool(t);
+  const events: unknown[] = [];
+  pool.on('dirty', (event) => events.push(event));
+  await pool.withConnection((db) => db.begin(), { label: 'job' });
+  t.deepEqual(events, [{ lease: 1, connection: 1, label: 'job', scope: 1, traces: ['open transaction'] }]);
+  t.like(pool.stats(), { idle: 1, counters: { dirty: 1, discarded: 0 } });
+});
+
+test('a residue that can not be cleaned up is reported, and the connection discarded', async (t) => {
+  const { pool, driver } = fakePool(t);
+  const events: unknown[] = [];
+  pool.on('dirty', (event) => events.push(event));
+  pool.on('discard', (event) => events.push(event));
+  pool.on('close', (event) => events.push(event));
+  const db = await pool.acquire();
+  db.soil('pragma', 'user function');
+  await db.release();
+  t.deepEqual(events, [
+    { lease: 1, connection: 1, label: undefined, scope: undefined, traces: ['pragma', 'user function'] },
+    { connection: 1, reason: 'pragma, user function' },
+    { connection: 1, reason: 'pragma, user function' },
+  ]);
+  t.is(driver.connections.size, 0);
+  t.like(pool.stats(), { size: 0, counters: { dirty: 1, discarded: 1, closed: 1 } });
+});
+
+test('failures of the clean-up are reported as errors', async (t) => {
+  const { pool } = fakePool(t);
+  const errors: Error[] = [];
+  const reasons: string[] = [];
+  pool.on('error', (error) => errors.push(error));
+  pool.on('discard', ({ reason }) => reasons.push(reason));
+  const failure = new Error('rollback failed');
+  const residue: Residue = { traces: [], reusable: false, errors: [failure, 'text'] };
+  const db = await pool.acquire();
+  db.connection.residue = residue;
+  await db.release();
+  t.is(errors[0], failure);
+  t.like(errors[1], { message: 'Cleaning a connection failed', cause: 'text' });
+  t.deepEqual(reasons, ['failed clean-up']);
+  t.is(pool.stats().counters.dirty, 0);
+});
+
+test('while a connection is cleaned up asynchronously, nobody has it and those who wait keep their turn', async (t) => {
+  const { pool, driver } = fakePool(t, { max: 1 });
+  const reclaiming = gate();
+  driver.beforeReclaim = () => reclaiming.passed;
+  const db = await pool.acquire();
+  let released = false;
+  void Promise.resolve(db.release()).then(() => {
+    released = true;
+  });
+  const first = attempt(pool.acquire());
+  await settled();
+  t.false(released);
+  t.like(pool.stats(), { size: 1, idle: 0, leased: 0, waiting: 1 });
+  t.is(pool.tryAcquire(), undefined);
+  const second = attempt(pool.acquire());
+  reclaiming.open();
+  await settled();
+  t.true(released);
+  t.is(first.handle?.use(), 1);
+  t.is(second.state, 'waiting');
+});
+
+test('a dirty connection is found out asynchronously as well', async (t) => {
+  const { pool, driver } = fakePool(t, { max: 1 });
+  driver.beforeReclaim = () => settled();
+  const db = await pool.acquire();
+  db.soil('pragma');
+  const next = attempt(pool.acquire());
+  await db.release();
+  await settled();
+  t.is(next.handle?.use(), 2);
+  t.is(pool.stats().counters.dirty, 1);
+});
+
+test('an asynchronous clean-up that never ends does not cost the slot for good', async (t) => {
+  const { pool, driver, clock } = fakePool(t, { max: 1, acquireTimeout: 1000 });
+  const reclaiming = gate();
+  driver.beforeReclaim = () => reclaiming.passed;
+  const db = await pool.acquire();
+  void db.release();
+  const waiting = attempt(pool.acquire({ timeout: Infinity }));
+  await clock.pass(1000);
+  t.is(waiting.handle?.use(), 2);
+  reclaiming.open();
+  await settled();
+  t.is(waiting.handle?.use(), 2, 'nor does its late end change anything');
+  t.like(pool.stats(), { size: 1, leased: 1 });
+});
+
+for (const [how, close] of [
+  [
+    'throws',
+    () => {
+      throw new Error('close');
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('close'))],
+] as const) {
+  test(`a close that ${how} is reported, and the place is free all the same`, async (t) => {
+    const { pool, driver } = fakePool(t, { max: 1 });
+    const errors: string[] = [];
+    pool.on('error', ({ message }) => errors.push(message));
+    driver.beforeClose = close;
+    const db = await pool.acquire();
+    const next = attempt(pool.acquire());
+    db.discard();
+    await db.release();
+    await settled();
+    t.is(next.handle?.use(), 2);
+    t.deepEqual(errors, ['close']);
+    t.like(pool.stats(), { size: 1, counters: { closed: 1 } });
+  });
+}
+
+test('while a connection closes asynchronously, its place is taken', async (t) => {
+  const { pool, driver } = fakePool(t, { max: 1 });
+  const closing = gate();
+  driver.beforeClose = () => closing.passed;
+  const db = await pool.acquire();
+  db.discard();
+  await db.release();
+  const next = attempt(pool.acquire());
+  await settled();
+  t.is(next.state, 'waiting');
+  t.like(pool.stats(), { size: 1, counters: { closed: 0 } });
+  closing.open();
+  await settled();
+  t.is(next.handle?.use(), 2);
+});
+
+test('a close that never ends does not cost the slot for good', async (t) => {
+  const { pool, driver, clock } = fakePool(t, { max: 1, acquireTimeout: 1000 });
+  const closing = gate();
+  driver.beforeClose = () => closing.passed;
+  const db = await pool.acquire();
+  db.discard();
+  await db.release();
+  const next = attempt(pool.acquire({ timeout: Infinity }));
+  await clock.pass(1000);
+  t.is(next.handle?.use(), 2);
+  closing.open();
+  await settled();
+  t.like(pool.stats(), { size: 1, leased: 1, counters: { closed: 1 } });
+});
+
+test('a holder has its connection discarded, once and for one reason', async (t) => {
+  const { pool } = fakePool(t);
+  const reasons: string[] = [];
+  pool.on('discard', ({ reason }) => reasons.push(reason));
+  const db = await pool.acquire();
+  db.discard('broken');
+  db.discard('again');
+  t.is(db.use(), 1, 'it serves its holder to the end');
+  await db.release();
+  t.deepEqual(reasons, ['broken']);
+});
+
+function fail(name: string, later: boolean): unknown {
+  if (later) return Promise.reject(new Error(`${name} later`));
+  throw new Error(name);
+}
+
+test('listeners that throw or reject disturb nothing and are reported', async (t) => {
+  const { pool, clock } = fakePool(t, { max: 1 });
+  const names: PoolEventName[] = ['open', 'close', 'acquire', 'release', 'discard', 'dirty', 'timeout'];
+  for (const name of names) {
+    for (const later of [false, true]) pool.on(name, () => fail(name, later));
+  }
+  const errors: string[] = [];
+  pool.on('error', ({ message }) => errors.push(message));
+  pool.on('error', () => {
+    throw new Error('of the listener of errors');
+  });
+  const db = await pool.acquire();
+  const late = attempt(pool.acquire({ timeout: 10 }));
+  await clock.pass(10);
+  t.is(late.state, 'refused');
+  const next = attempt(pool.acquire());
+  db.soil('pragma');
+  await db.release();
+  await settled();
+  t.is(next.handle?.use(), 2);
+  for (const name of names) {
+    t.true(errors.includes(name), name);
+    t.true(errors.includes(`${name} later`), name);
+  }
+});
