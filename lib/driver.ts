@@ -68,6 +68,6 @@ export interface ConnectionInfo {
   readonly age: number;
   /** Time since it was last used by a holder. */
   readonly idleFor: number;
-  /** Leases it has served, the present one included. */
+  /** Leases it has served: in `onAcquire` those before, in `onRelease` the one that has just ended too. */
   readonly uses: number;
 }

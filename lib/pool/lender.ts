@@ -33,6 +33,9 @@ export interface LenderContext<Connection extends object, Handle extends object>
   readonly inventory: Inventory<Connection, Handle>;
 }
 
+// Why the pool itself gives up a connection that is in order.
+const ownReasons: ReadonlySet<string> = new Set(['drain', 'closed', 'resize', 'maxLifetime']);
+
 /**
  * Leases and who waits for one: brings connections of the inventory to waiters in fair order, and back.
  *
@@ -252,12 +255,12 @@ export class Lender<Connection extends object, Handle extends object> {
     else if (!this.#hasAcquireHook) this.#serve(this.#turnaround.lend(slot, now));
     else {
       const prepared = this.#turnaround.prepare(slot);
-      if (prepared instanceof Lease) this.#serve(prepared);
+      if (prepared instanceof Lease) this.#servePrepared(prepared);
       else void prepared?.then((lease) => lease && this.#servePrepared(lease));
     }
   }
 
-  /** Serves a connection whose hook took its time: the pool may have closed or shrunk meanwhile. */
+  /** Serves a connection that has been through its hook, unless the hook or the pool has given it up meanwhile. */
   #servePrepared(lease: SlotLease<Connection, Handle>): void {
     if (this.#inventory.unfit(lease.slot, this.#clock.now()) === undefined) this.#serve(lease);
     else this.#turnaround.cancel(lease);
@@ -323,8 +326,9 @@ export class Lender<Connection extends object, Handle extends object> {
   #discard(slot: Slot<Connection, Handle>, reason: string): void {
     this.#counters.discarded++;
     if (this.#events.has('discard')) this.#events.emit('discard', { connection: slot.id, reason });
-    // A hook that refuses every new connection must not have the pool open one after the other without a pause.
-    if (slot.uses === 0 && reason === 'onAcquire') this.#inventory.backOff(this.#turnaround.lastRefusal);
+    // Where a hook refuses every new connection, the pool must not open one after the other without a pause.
+    if (slot.uses === 0 && !ownReasons.has(reason))
+      this.#inventory.backOff(this.#turnaround.lastRefusal ?? new Error(reason));
     this.#inventory.close(slot, reason);
   }
 

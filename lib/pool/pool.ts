@@ -268,9 +268,9 @@ export class Pool<Connection extends object, Handle extends object> {
   }
 
   #takeAwayAll(): void {
-    this.#lender.takeAway('closed', () => true);
-    // The others are being opened or between two leases, in a hook that has had its time.
+    // Those that nobody holds are being opened or between two leases, in a hook that has had its time.
     this.#patience.giveUp();
+    this.#lender.takeAway('closed', () => true);
   }
 
   /**

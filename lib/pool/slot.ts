@@ -12,7 +12,7 @@ export class Slot<Connection extends object, Handle extends object> implements L
   readonly openedAt: number;
   /** Time at which it is too old, `Infinity` without a `maxLifetime`. */
   readonly expiresAt: number;
-  /** Leases it has served, the present one included. */
+  /** Leases that have begun on it. */
   uses = 0;
   /** When it last came back, or was opened. */
   idleSince: number;

@@ -98,10 +98,11 @@ const defaultPragmas: Readonly<Record<string, PragmaValue>> = {
 const pragmaName = /^[a-z_]+$/;
 
 const pragmas: Rule = {
-  allowed: 'an object from pragma names in lower case to strings, finite numbers, booleans or null',
+  allowed: 'a plain object from pragma names in lower case to strings, finite numbers, booleans or null',
   accepts: (value) =>
     typeof value === 'object' &&
     value !== null &&
+    [Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
     Object.entries(value).every(
       ([name, setting]) =>
         pragmaName.test(name) &&
@@ -145,7 +146,8 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
       'A private database begins empty, so there is nothing to read.',
     );
   }
-  const settings = Object.entries({ ...defaultPragmas, ...options.pragmas });
+  const given = Object.entries(options.pragmas ?? {}).filter(([, value]) => value !== undefined);
+  const settings = Object.entries({ ...defaultPragmas, ...Object.fromEntries(given) });
   return {
     pool: poolSettings(options, {
       name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),

@@ -42,19 +42,19 @@ export class SqlitePool extends ScopedPool<SqliteConnection, LeasedDatabase> {
    * The first row of a query, `undefined` where there is none. Runs on the scope's connection, else on one
    * taken for this query alone.
    */
-  get<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row | undefined> {
+  async get<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row | undefined> {
     const run = (db: LeasedDatabase) => db.prepare<unknown[], Row>(sql).get(...spread(values));
     return this.borrow(run, checkAcquireOptions(options), this.get);
   }
 
   /** All rows of a query. Runs as `get` does. */
-  all<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row[]> {
+  async all<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row[]> {
     const run = (db: LeasedDatabase) => db.prepare<unknown[], Row>(sql).all(...spread(values));
     return this.borrow(run, checkAcquireOptions(options), this.all);
   }
 
   /** Runs a statement that returns no rows. Runs as `get` does. */
-  run(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Database.RunResult> {
+  async run(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Database.RunResult> {
     const run = (db: LeasedDatabase) => db.prepare(sql).run(...spread(values));
     return this.borrow(run, checkAcquireOptions(options), this.run);
   }

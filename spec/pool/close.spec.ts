@@ -1,6 +1,7 @@
 import test from 'ava';
-import { attempt, FakeDriver, fakePool } from '../support/driver.ts';
+import { attempt, FakeDriver, type FakePool, fakePool } from '../support/driver.ts';
 import { gate, settled } from '../support/gate.ts';
+import { collected } from '../support/gc.ts';
 
 test('close closes idle connections, and leaves nothing behind', async (t) => {
   const { pool, driver, clock } = fakePool(t, { min: 2, name: 'app' });
@@ -254,6 +255,37 @@ test('close does not wait for ever for a clean-up that never ends', async (t) =>
   t.true(closed);
 });
 
+test('what close takes away has time to be cleaned up, but not for ever', async (t) => {
+  const { pool, driver, clock } = fakePool(t, { acquireTimeout: Infinity });
+  const log: string[] = [];
+  pool.on('error', ({ message }) => log.push(message));
+  const slow = gate();
+  driver.beforeReclaim = ({ id }) => (id === 1 ? slow.passed : gate().passed);
+  driver.beforeClose = ({ id }) => void log.push(`closed ${id}`);
+  await pool.acquire();
+  await pool.acquire();
+  const closing = pool.close({ timeout: 300 });
+  await clock.pass(310);
+  t.deepEqual(log, []);
+  slow.open();
+  await settled();
+  t.deepEqual(log, ['closed 1']);
+  await clock.pass(5000);
+  t.deepEqual(log, ['closed 1', 'clean-up did not settle within 1000 ms', 'closed 2']);
+  await closing;
+});
+
+test('a listener that closes the pool while it closes does no harm', async (t) => {
+  const { pool, driver } = fakePool(t, { min: 2 });
+  await pool.ready();
+  const closings: Promise<void>[] = [];
+  pool.on('close', () => closings.push(pool.close()));
+  await pool.close();
+  t.is(closings.length, 2);
+  await Promise.all(closings);
+  t.is(driver.connections.size, 0);
+});
+
 test('while a pool closes, its housekeeping does not complain of a min that is not kept', async (t) => {
   const { pool, clock } = fakePool(t, { min: 2 });
   await pool.ready();
@@ -265,14 +297,17 @@ test('while a pool closes, its housekeeping does not complain of a min that is n
   t.deepEqual(errors, []);
 });
 
+/** Adds a listener that nothing else refers to. */
+function listen(pool: FakePool['pool'], calls: unknown[]): WeakRef<() => void> {
+  const listener = () => void calls.push('release');
+  pool.on('release', listener);
+  return new WeakRef(listener);
+}
+
 test('a closed pool keeps no listener', async (t) => {
   const { pool } = fakePool(t);
-  let later = 0;
-  pool.on('release', () => later++);
-  pool.on('error', () => later++);
-  const holder = await pool.acquire();
-  await pool.close({ timeout: 0 });
-  const before = later;
-  await holder.release();
-  t.is(later, before);
+  const listener = listen(pool, []);
+  await pool.close();
+  t.true(await collected(() => listener.deref() === undefined));
+  t.true(pool.closed);
 });

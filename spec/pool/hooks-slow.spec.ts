@@ -1,6 +1,7 @@
 import test from 'ava';
 import { attempt, fakePool } from '../support/driver.ts';
 import { type Gate, gate, settled } from '../support/gate.ts';
+import { collected } from '../support/gc.ts';
 
 /** A hook that stands at a gate each time it is called. */
 function gatedHook(): { hook: () => Promise<void>; gates: Gate[] } {
@@ -94,6 +95,20 @@ test('what onRelease leaves behind is cleaned up before anybody has the connecti
   await settled();
   t.deepEqual(dirty, [[2, ['open transaction']]]);
   t.is(waiting.handle?.use(), 1);
+});
+
+test('a hook that is done leaves nothing behind in the pool', async (t) => {
+  const outcomes: WeakRef<object>[] = [];
+  const hook = () => {
+    const outcome = {};
+    outcomes.push(new WeakRef(outcome));
+    return Promise.resolve(outcome);
+  };
+  const { pool } = fakePool(t, { onOpen: hook, onAcquire: hook, onRelease: hook });
+  await (await pool.acquire()).release();
+  t.is(outcomes.length, 3);
+  t.true(await collected(() => outcomes.every((outcome) => outcome.deref() === undefined)));
+  t.is(pool.stats().idle, 1);
 });
 
 test('hooks of several connections run side by side, and who came first is served first', async (t) => {

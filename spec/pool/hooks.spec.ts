@@ -168,6 +168,25 @@ for (const [how, hook, error] of refusals) {
   });
 }
 
+for (const asynchronous of [false, true]) {
+  const how = asynchronous ? 'an asynchronous' : 'a synchronous';
+
+  test(`${how} onAcquire that has every connection discarded does not make the pool spin`, async (t) => {
+    let calls = 0;
+    const { pool, driver, clock } = fakePool(t, {
+      onAcquire: (db) => {
+        // Bounded, because a spinning pool would never let the test come back.
+        if (++calls <= 1000) db.discard('unfit');
+        return asynchronous ? Promise.resolve() : undefined;
+      },
+    });
+    const waiting = attempt(pool.acquire());
+    await clock.pass(5000);
+    t.true(driver.opens <= 200, `${driver.opens} opens in 5 s`);
+    t.not(waiting.state, 'waiting');
+  });
+}
+
 test('onRelease is spared where the connection is discarded anyway', async (t) => {
   const { pool } = fakePool(t, { onRelease: () => t.fail() });
   const db = await pool.acquire();

@@ -15,6 +15,7 @@ import { settled } from '../support/gate.ts';
 
 interface Setup {
   readonly asynchronous: boolean;
+  readonly hooks: 'none' | 'synchronous' | 'asynchronous';
   readonly max: number;
   readonly maxWaiting: number;
   readonly maxUses: number;
@@ -28,8 +29,10 @@ type Action =
   | { readonly do: 'advance' | 'lag' | 'closeOverdue' | 'close'; readonly time: number }
   | { readonly do: 'resize'; readonly max: number }
   | { readonly do: 'opensFail'; readonly how: 'not' | 'for good' | 'for now' }
-  | { readonly do: 'closesFail'; readonly fail: boolean }
+  | { readonly do: 'closesFail' | 'hooksRefuse'; readonly fail: boolean }
   | { readonly do: 'tryAcquire' | 'drain' | 'closeIdle' };
+
+type Work = 'open' | 'reclaim' | 'close' | 'onAcquire' | 'onRelease';
 
 /** One acquire as the model sees it. */
 interface Request {
@@ -53,38 +56,45 @@ class Model {
   #waiting: Request[] = [];
   /** Every handle anybody ever got. */
   readonly #handles: FakeHandle[] = [];
-  /** What the driver is at. */
-  readonly #under = { open: 0, reclaim: 0, close: 0 };
+  /** What the driver and the hooks are at. */
+  readonly #under: Record<Work, number> = { open: 0, reclaim: 0, close: 0, onAcquire: 0, onRelease: 0 };
   #opensFail: Extract<Action, { do: 'opensFail' }>['how'] = 'not';
   #closesFail = false;
+  #hooksRefuse = false;
   /** No more leases at once than this: `max`, or as many as a smaller `max` found. */
   #bound: number;
 
-  constructor({ asynchronous, ...options }: Setup) {
+  constructor({ asynchronous, hooks, ...options }: Setup) {
     this.#bound = options.max;
-    const working = (work: 'open' | 'reclaim' | 'close', done: () => void) => () => {
-      if (!asynchronous) return done();
-      this.#under[work]++;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.clock.after(3, resolve);
-      return (async () => {
-        await promise;
-        this.#under[work]--;
-        done();
-      })();
-    };
-    this.driver.beforeOpen = working('open', () => {
+    this.driver.beforeOpen = this.#working('open', asynchronous, () => {
       if (this.#opensFail === 'for good') throw new Error('gone');
       if (this.#opensFail === 'for now') throw new TransientError('locked');
     });
-    this.driver.beforeReclaim = working('reclaim', () => {});
-    this.driver.beforeClose = working('close', () => {
+    this.driver.beforeReclaim = this.#working('reclaim', asynchronous, () => {});
+    this.driver.beforeClose = this.#working('close', asynchronous, () => {
       if (this.#closesFail) throw new Error('close');
     });
+    const hook = (name: 'onAcquire' | 'onRelease') =>
+      this.#working(name, hooks === 'asynchronous', () => !this.#hooksRefuse);
+    const both = { onAcquire: hook('onAcquire'), onRelease: hook('onRelease') };
     const settings = poolSettings({ ...options, acquireTimeout: 200 }, { name: 'model', max: options.max });
-    this.pool = new ScopedPool(this.driver, settings, {}, this.clock);
+    this.pool = new ScopedPool(this.driver, settings, hooks === 'none' ? {} : both, this.clock);
     this.pool.on('acquire', ({ label }) => this.#granted(label));
     this.pool.on('timeout', ({ label }) => this.#timedOut(label));
+  }
+
+  /** A function that ends with `last`, at once or in 3 ms. */
+  #working<Result>(work: Work, asynchronous: boolean, last: () => Result) {
+    return (): Result | Promise<Result> => {
+      if (!asynchronous) return last();
+      this.#under[work]++;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.clock.after(3, resolve);
+      return promise.then(() => {
+        this.#under[work]--;
+        return last();
+      });
+    };
   }
 
   get #held(): FakeHandle[] {
@@ -185,6 +195,9 @@ class Model {
       case 'closesFail':
         this.#closesFail = action.fail;
         return;
+      case 'hooksRefuse':
+        this.#hooksRefuse = action.fail;
+        return;
       case 'close':
         this.#waiting = [];
         return void pool.close({ timeout: action.time });
@@ -200,14 +213,14 @@ class Model {
     assert.equal(leased, this.#held.length, 'leased');
     assert.equal(this.pool.leases().length, leased);
     assert.equal(waiting, this.#waiting.length, 'waiting');
-    assert.ok(waiting === 0 || idle === 0, 'somebody waits beside an idle connection');
+    const { open, reclaim, close, onAcquire, onRelease } = this.#under;
+    assert.ok(waiting <= onAcquire || idle === 0, 'somebody waits beside an idle connection');
     assert.ok(waiting === 0 || this.clock.holding > 0, 'nothing holds the process for those who wait');
     if (this.pool.closed) return;
-    const { open, reclaim, close } = this.#under;
     const connections = this.driver.connections.size;
-    assert.equal(connections, idle + leased + reclaim, 'a connection is lost');
+    assert.equal(connections, idle + leased + reclaim + onAcquire + onRelease, 'a connection is lost');
     assert.equal(size, connections + open + close, 'a slot is lost');
-    assert.ok(size <= Math.max(max, this.#bound) || open + close + reclaim > 0 || leased > 0);
+    assert.ok(size <= max || idle === 0, 'an idle connection above max');
     this.#bound = Math.max(max, Math.min(this.#bound, leased));
   }
 
@@ -216,6 +229,7 @@ class Model {
     const { pool, clock } = this;
     this.#opensFail = 'not';
     this.#closesFail = false;
+    this.#hooksRefuse = false;
     for (let round = 0; round < 100 && (this.#waiting.length > 0 || this.#held.length > 0); round++) {
       for (const handle of this.#held) void handle.release();
       await clock.pass(20);
@@ -276,7 +290,7 @@ const rare: fc.Arbitrary<Action> = fc.oneof(
     do: fc.constant('opensFail' as const),
     how: fc.constantFrom('not' as const, 'for good' as const, 'for now' as const),
   }),
-  fc.record({ do: fc.constant('closesFail' as const), fail: fc.boolean() }),
+  fc.record({ do: fc.constantFrom('closesFail' as const, 'hooksRefuse' as const), fail: fc.boolean() }),
 );
 const close: fc.Arbitrary<Action> = fc.record({ do: fc.constant('close' as const), time });
 const step = fc.record({
@@ -295,6 +309,7 @@ for (const asynchronous of [false, true]) {
   test(`whatever happens in whatever order, a pool on ${asynchronous ? 'an asynchronous' : 'a synchronous'} driver keeps its promises`, async (t) => {
     const setup = fc.record({
       asynchronous: fc.constant(asynchronous),
+      hooks: fc.constantFrom('none' as const, 'synchronous' as const, 'asynchronous' as const),
       max: fc.integer({ min: 1, max: 3 }),
       maxWaiting: fc.constantFrom(0, 3, Infinity),
       maxUses: fc.constantFrom(2, Infinity),

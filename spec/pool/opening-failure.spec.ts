@@ -1,5 +1,5 @@
 import test from 'ava';
-import { type AcquireTimeoutError, OpenError } from '../../lib/errors.ts';
+import { type AcquireTimeoutError, OpenError, OptionsError } from '../../lib/errors.ts';
 import { attempt, FakeDriver, fakePool, TransientError } from '../support/driver.ts';
 import { type Gate, gate, settled } from '../support/gate.ts';
 
@@ -43,6 +43,7 @@ for (const asynchronous of [false, true]) {
     t.is(clock.now(), 1000);
     t.like(pool.stats(), { size: 0, waiting: 0, counters: { opened: 0, timeouts: 0 } });
     const { opens } = driver;
+    t.is(clock.holding, 0);
     await clock.pass(60_000);
     t.is(driver.opens, opens, 'nobody wants it, so it is not tried again');
     t.is(pool.stats().counters.openErrors, opens);
@@ -194,6 +195,21 @@ test('what is thrown need not be an error', async (t) => {
   fail('no' as never);
   const error = await t.throwsAsync(pool.acquire(), { code: 'ERR_LEASEHOLD_OPEN' });
   t.is(error?.cause, 'no');
+});
+
+test('an option that proves bad when a connection is opened is reported as what it is', async (t) => {
+  const { driver, fail } = failingDriver();
+  const { pool, clock } = fakePool(t, {}, driver);
+  const bad = new OptionsError('pragmas', 'x', 'something else');
+  fail(bad);
+  t.is(await t.throwsAsync(pool.acquire()), bad);
+  await clock.pass(100);
+  t.is(await t.throwsAsync(pool.ready()), bad);
+  await clock.pass(100);
+  t.is(
+    t.throws(() => pool.tryAcquire()),
+    bad,
+  );
 });
 
 test('tryAcquire throws where opening fails for good, and has nothing where it may pass or is paused', async (t) => {

@@ -180,8 +180,9 @@ test('while a resize left more leases than max, nobody has room to wait but with
   const { pool } = fakePool(t, { max: 3, maxWaiting: 1 });
   for (let index = 0; index < 3; index++) await pool.acquire();
   pool.resize({ max: 1 });
-  void attempt(pool.acquire());
+  const waiting = attempt(pool.acquire());
   await t.throwsAsync(pool.acquire(), { code: 'ERR_LEASEHOLD_QUEUE_FULL' });
+  t.is(waiting.state, 'waiting');
 });
 
 test('bad call options are refused before anything happens', async (t) => {
