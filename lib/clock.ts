@@ -17,9 +17,11 @@ export interface Clock {
 // Node fires longer delays at once.
 const longestDelay = 2 ** 31 - 1;
 
-// A timer keeps the async context of its creator alive. Those of the pool serve everybody, so they are
-// made in the context this module was loaded in rather than in that of some request.
-const outside = AsyncLocalStorage.snapshot();
+/**
+ * Runs a function in the async context this module was loaded in. A timer or a socket keeps the context of its
+ * creator alive; those of the pool serve everybody, and must not be made in that of some request.
+ */
+export const outside = AsyncLocalStorage.snapshot();
 
 export const systemClock: Clock = {
   now: () => performance.now(),

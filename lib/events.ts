@@ -82,7 +82,11 @@ export class PoolEmitter {
 
   on<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>, once = false): void {
     const inContext = AsyncLocalStorage.bind(listener);
+    let spent = false;
     const call = (event: PoolEvents[Name]): unknown => {
+      // An event emitted by another listener of the same event comes before this one is told of the first.
+      if (spent) return undefined;
+      spent = once;
       if (once) this.#remove(name, registration);
       return inContext(event);
     };

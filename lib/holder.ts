@@ -62,8 +62,8 @@ export interface ScopeRef {
   readonly id: number;
   readonly label: string | undefined;
   readonly signal: AbortSignal | undefined;
-  /** The scope of the same pool it was opened in, while that one lives. */
-  readonly parent: ScopeRef | undefined;
+  /** The live scope of the same pool it was opened in. Dropped at the end, so that lineages do not pile up. */
+  parent: ScopeRef | undefined;
   /** Acquires now waiting in this scope and in those opened within it. */
   waiting: number;
 }

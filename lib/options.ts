@@ -171,15 +171,7 @@ export const rules = {
   function: { allowed: 'a function', accepts: (value) => typeof value === 'function' },
   text: { allowed: 'a string that is not empty', accepts: (value) => typeof value === 'string' && value !== '' },
   label: { allowed: 'a string', accepts: (value) => typeof value === 'string' },
-  // By what is used of it, because there are others than this realm's.
-  signal: {
-    allowed: 'an AbortSignal',
-    accepts: (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      typeof (value as AbortSignal).aborted === 'boolean' &&
-      typeof (value as AbortSignal).addEventListener === 'function',
-  },
+  signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
   oneOf: (...values: readonly string[]): Rule => ({
     allowed: values.map((value) => `'${value}'`).join(' or '),
     accepts: (value) => values.includes(value as string),

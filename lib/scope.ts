@@ -14,39 +14,28 @@ import { type Entry, Pool } from './pool/pool.ts';
 import type { SlotLease } from './pool/slot.ts';
 
 /**
- * One logical request in one pool.
+ * One logical request in one pool, as its code holds it. Only the async context refers to it: what the pool keeps
+ * of a scope is its `ref`, so that a request which hangs and is forgotten takes its handle with it, and the pool
+ * can recover the lease.
  *
  * Invariant: once `ended` is true it owns no lease and never gets one. Only `ScopedPool` changes it, and it
  * looks at `ended` again after each `await`.
  */
-class Scope<Connection extends object, Handle extends object> implements ScopeRef {
-  readonly id: number;
-  readonly label: string | undefined;
-  readonly signal: AbortSignal | undefined;
-  /** The live scope it was opened in. Dropped at the end, so that lineages of detached work do not pile up. */
-  parent: Scope<Connection, Handle> | undefined;
-  waiting = 0;
+class Scope<Connection extends object, Handle extends object> {
+  readonly ref: ScopeRef;
   ended = false;
   /** The one lease it owns. May have ended before the scope, by `close()` of the handle or by the pool. */
   lease: SlotLease<Connection, Handle> | undefined;
   handle: Handle | undefined;
-  /** The binding under way, so that parallel calls of `connection()` share one lease. */
+  /** The binding under way, so that parallel calls share one lease. */
   binding: Promise<Handle> | undefined;
 
-  constructor(
-    id: number,
-    label: string | undefined,
-    signal: AbortSignal | undefined,
-    parent: Scope<Connection, Handle> | undefined,
-  ) {
-    this.id = id;
-    this.label = label;
-    this.signal = signal;
-    this.parent = parent;
+  constructor(ref: ScopeRef) {
+    this.ref = ref;
   }
 
   bind(lease: SlotLease<Connection, Handle>): Handle {
-    lease.scope = this;
+    lease.scope = this.ref;
     this.lease = lease;
     this.handle = handleOf(lease);
     return this.handle;
@@ -94,12 +83,15 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const checked = checkScopeOptions(options);
     const around = frames.getStore();
     const outer = this.#liveScope(around);
-    const shared = checked.fresh ? undefined : outer?.bound;
-    if (shared !== undefined) {
-      if (checked.signal?.aborted) throw new AbortError(checked.signal);
-      return await fn(shared);
+    if (outer !== undefined && !checked.fresh) {
+      const shared = outer.binding === undefined ? outer.bound : await this.#sharedBy(outer);
+      if (shared !== undefined) {
+        if (checked.signal?.aborted) throw new AbortError(checked.signal);
+        return await fn(shared);
+      }
     }
-    const taken = this.take(checked, this.withConnection, outer);
+    // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
+    const taken = this.take(checked, this.withConnection, outer?.ref);
     const lease = taken instanceof Lease ? taken : await taken;
     const scope = this.#openScope(lease.label, lease.signal, outer);
     const handle = scope.bind(lease);
@@ -118,7 +110,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
    * other methods take one only for as long as they need it. Inside a scope, `fn` runs in that one, unless
    * `fresh` is set.
    *
-   * @throws OptionsError, ClosedError, AbortError
+   * @throws OptionsError, AbortError
    */
   async withScope<Result>(
     fn: () => Result,
@@ -130,7 +122,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const around = frames.getStore();
     const outer = this.#liveScope(around);
     if (outer !== undefined && !fresh) return await fn();
-    const scope = this.#openScope(label, joinSignals(signal, outer?.signal), outer);
+    const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer);
     try {
       return await frames.run({ pool: this, scope, next: without(around, this) }, fn);
     } finally {
@@ -148,9 +140,16 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const checked = checkAcquireOptions(options);
     const scope = this.#innermost(frames.getStore());
     if (scope === undefined) throw new NoScopeError(this.name);
-    if (scope.ended) throw new ScopeEndedError(this.name, scope.id, scope.label);
+    if (scope.ended) throw this.#endedError(scope);
     if (scope.bound !== undefined) return scope.bound;
-    scope.binding ??= this.#bind(scope, checked);
+    if (scope.binding !== undefined) {
+      const shared = await this.#sharedBy(scope);
+      if (shared !== undefined) return shared;
+      // What failed was another's call, with its own deadline and signal.
+      return this.connection(options);
+    }
+    const taken = this.take(checked, this.connection, scope.ref, scope.ref);
+    scope.binding = this.#bind(scope, taken);
     return scope.binding;
   }
 
@@ -163,7 +162,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   protected ambient(): Handle {
     const scope = this.#innermost(frames.getStore());
     if (scope === undefined) throw new NoConnectionError(this.name, false);
-    if (scope.ended) throw new ScopeEndedError(this.name, scope.id, scope.label);
+    if (scope.ended) throw this.#endedError(scope);
     if (scope.lease === undefined) throw new NoConnectionError(this.name, true);
     if (scope.lease.ended) throw scope.lease.endedError();
     return scope.handle as Handle;
@@ -176,9 +175,15 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     entry: Entry,
   ): Promise<Awaited<Result>> {
     const scope = this.#liveScope();
-    if (scope?.bound !== undefined)
-      return await fn(scope.bound, (scope.lease as SlotLease<Connection, Handle>).slot.connection);
-    const taken = this.take(options, entry);
+    if (scope !== undefined) {
+      const shared = scope.binding === undefined ? scope.bound : await this.#sharedBy(scope);
+      if (shared !== undefined && scope.lease !== undefined) {
+        if (options.signal?.aborted) throw new AbortError(options.signal);
+        return await fn(shared, scope.lease.slot.connection);
+      }
+    }
+    // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
+    const taken = this.take(options, entry, scope?.ref);
     const lease = taken instanceof Lease ? taken : await taken;
     try {
       return await fn(handleOf(lease), lease.slot.connection);
@@ -189,7 +194,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   }
 
   protected override scope(): ScopeRef | undefined {
-    return this.#liveScope();
+    return this.#liveScope()?.ref;
   }
 
   /** The innermost scope of this pool around the caller, ended or not. */
@@ -210,31 +215,52 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     signal: AbortSignal | undefined,
     outer: Scope<Connection, Handle> | undefined,
   ): Scope<Connection, Handle> {
-    return new Scope(++this.#lastScopeId, label, signal, outer === undefined || outer.ended ? undefined : outer);
+    const parent = outer === undefined || outer.ended ? undefined : outer.ref;
+    return new Scope({ id: ++this.#lastScopeId, label, signal, parent, waiting: 0 });
   }
 
-  async #bind(scope: Scope<Connection, Handle>, options: AcquireOptions): Promise<Handle> {
+  /** The connection that another call is about to bind, `undefined` where that fails. */
+  async #sharedBy(scope: Scope<Connection, Handle>): Promise<Handle | undefined> {
+    try {
+      await scope.binding;
+    } catch {
+      // Told to the one who called.
+    }
+    return scope.ended ? undefined : scope.bound;
+  }
+
+  async #bind(
+    scope: Scope<Connection, Handle>,
+    taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+  ): Promise<Handle> {
     try {
       // Always awaited, so that `binding` is set by the time it is cleared.
-      const lease = await this.take(options, this.connection);
+      const lease = await taken;
       if (!scope.ended) return scope.bind(lease);
       await lease.release('scope');
-      throw new ScopeEndedError(this.name, scope.id, scope.label);
+      throw this.#endedError(scope);
     } finally {
       scope.binding = undefined;
     }
   }
 
+  #endedError({ ref }: Scope<Connection, Handle>): ScopeEndedError {
+    return new ScopeEndedError(this.name, ref.id, ref.label);
+  }
+
   /** Ends a scope: what waits in it is cancelled, its lease released. Never throws or rejects. */
   #end(scope: Scope<Connection, Handle>): void | Promise<void> {
+    const { ref, lease } = scope;
     scope.ended = true;
-    if (scope.waiting > 0) {
-      this.cancelWaiters(scope, () => new ScopeEndedError(this.name, scope.id, scope.label));
+    // Work that outlives the scope keeps it, but shall not keep what it held.
+    scope.lease = undefined;
+    scope.handle = undefined;
+    if (ref.waiting > 0) {
+      this.cancelWaiters(ref, () => this.#endedError(scope));
       // What still waits does so in detached scopes within this one, and no longer holds up those around it.
-      for (let around = scope.parent; around !== undefined; around = around.parent) around.waiting -= scope.waiting;
+      for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;
     }
-    scope.parent = undefined;
-    const { lease } = scope;
+    ref.parent = undefined;
     if (lease !== undefined && !lease.ended) return lease.release('scope');
   }
 }

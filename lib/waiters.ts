@@ -12,7 +12,10 @@ export interface WaiterRequest {
   readonly timeout: number;
   /** Time of the clock at which the acquire was called. */
   readonly since: number;
+  /** The scope it is called in, whose end cancels it. */
   readonly scope: ScopeRef | undefined;
+  /** The scope that will hold the lease until code in it gives it back. */
+  readonly holder: ScopeRef | undefined;
   /** Where the acquire was called, if stacks are captured. */
   readonly site: Error | undefined;
 }
@@ -93,6 +96,7 @@ const nobody: WaiterRequest = Object.freeze({
   timeout: 0,
   since: 0,
   scope: undefined,
+  holder: undefined,
   site: undefined,
 });
 
@@ -158,8 +162,10 @@ export class WaiterQueue<Granted> {
       if (waiter === undefined) return undefined;
       if (waiter.settled) continue;
       now ??= this.#clock.now();
-      if (waiter.deadline > now) return waiter;
-      this.#expire(waiter);
+      // Its own abort listener may come after the one that brought the connection here.
+      if (waiter.request.signal?.aborted) this.#aborted(waiter);
+      else if (waiter.deadline > now) return waiter;
+      else this.#expire(waiter);
     }
     return undefined;
   }
@@ -169,6 +175,16 @@ export class WaiterQueue<Granted> {
     for (const waiter of this.#byScope.get(scope) ?? []) {
       if (waiter.reject(makeError())) this.#hooks.onAborted();
     }
+  }
+
+  /** The one that came last of those called in a scope. */
+  newestInScope(): Waiter<Granted> | undefined {
+    let newest: Waiter<Granted> | undefined;
+    for (const waiters of this.#byScope.values()) {
+      for (const waiter of waiters)
+        if (newest === undefined || waiter.request.since >= newest.request.since) newest = waiter;
+    }
+    return newest;
   }
 
   /** Rejects all that wait at the time of the call, each with an error of its own. */

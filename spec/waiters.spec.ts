@@ -32,6 +32,7 @@ function harness(clock = new FakeClock()) {
       timeout: 1000,
       since: clock.now(),
       scope: undefined,
+      holder: undefined,
       site: undefined,
       ...options,
     });
@@ -171,6 +172,7 @@ test('the timer ends a wait that somebody began while others timed out', (t) => 
     timeout,
     since: clock.now(),
     scope: undefined,
+    holder: undefined,
     site: undefined,
   });
   const queue = new WaiterQueue<string>(clock, {

@@ -39,6 +39,8 @@ export class Inventory<Connection extends object, Handle extends object> {
   readonly #closing = new Set<Slot<Connection, Handle>>();
   /** Asked again after every change in what is open or may be opened. */
   readonly #watchers = new Set<() => void>();
+  /** Opens under way. Each holds its place until it is a slot, or has failed. */
+  #opening = 0;
   #lastId = 0;
   /** Raised by `retireAll`: a connection whose opening began before is retired on arrival. */
   #generation = 0;
@@ -63,7 +65,7 @@ export class Inventory<Connection extends object, Handle extends object> {
 
   /** Connections open or being opened. */
   get size(): number {
-    return this.#slots.size + this.#opener.opening;
+    return this.#slots.size + this.#opening;
   }
 
   get idleCount(): number {
@@ -76,7 +78,17 @@ export class Inventory<Connection extends object, Handle extends object> {
 
   /** Opens under way. */
   get opening(): number {
-    return this.#opener.opening;
+    return this.#opening;
+  }
+
+  /** Connections open and not about to close. */
+  get stayingOpen(): number {
+    return this.#slots.size - this.#closing.size;
+  }
+
+  /** The same, with those being opened. */
+  get staying(): number {
+    return this.stayingOpen + this.#opening;
   }
 
   /** Why the last open failed, `undefined` once one succeeded. */
@@ -119,9 +131,10 @@ export class Inventory<Connection extends object, Handle extends object> {
   unfit(slot: Slot<Connection, Handle>, now: number): string | undefined {
     if (slot.retired !== undefined) return slot.retired;
     if (this.#disposed) return 'closed';
-    if (slot.expiresAt <= now) return 'maxLifetime';
+    // A new one serves at least once, however short its life.
+    if (slot.expiresAt <= now && slot.uses > 0) return 'maxLifetime';
     if (slot.uses >= this.#context.settings.maxUses) return 'maxUses';
-    if (this.size > this.max) return 'resize';
+    if (this.staying > this.max) return 'resize';
     return undefined;
   }
 
@@ -133,20 +146,27 @@ export class Inventory<Connection extends object, Handle extends object> {
   open(): Slot<Connection, Handle> | Promise<Slot<Connection, Handle>> {
     const startedAt = this.#context.clock.now();
     const generation = this.#generation;
+    const failed = (error: unknown): never => {
+      this.#opening--;
+      this.#context.counters.openErrors++;
+      throw error;
+    };
     let opening: Connection | Promise<Connection>;
+    this.#opening++;
     try {
       opening = this.#opener.open();
     } catch (error) {
-      this.#context.counters.openErrors++;
-      throw error;
+      return failed(error);
     }
     if (!isPromiseLike(opening)) return this.#add(opening, startedAt, generation);
     return opening.then(
       (connection) => this.#add(connection, startedAt, generation),
       (error: unknown) => {
-        this.#context.counters.openErrors++;
-        this.#changed();
-        throw error;
+        try {
+          return failed(error);
+        } finally {
+          this.#changed();
+        }
       },
     );
   }
@@ -156,6 +176,7 @@ export class Inventory<Connection extends object, Handle extends object> {
     const now = clock.now();
     const slot = new Slot<Connection, Handle>(++this.#lastId, connection, now, settings.maxLifetime);
     if (generation !== this.#generation) slot.retire('drain');
+    this.#opening--;
     this.#slots.add(slot);
     counters.opened++;
     this.openTime.record(now - startedAt);
@@ -239,9 +260,12 @@ export class Inventory<Connection extends object, Handle extends object> {
   /** Closes what has been idle or alive for too long. */
   closeStale(now: number): void {
     const { idleTimeout } = this.#context.settings;
-    this.closeIdle('idleTimeout', (slot) => now - slot.idleSince >= idleTimeout && this.size > this.min);
+    this.closeIdle('idleTimeout', (slot) => now - slot.idleSince >= idleTimeout && this.staying > this.min);
     for (const slot of this.#idle.filter((idle) => idle.expiresAt <= now)) {
-      this.#idle.splice(this.#idle.indexOf(slot), 1);
+      const index = this.#idle.indexOf(slot);
+      // A listener of an earlier close may have taken it.
+      if (index === -1) continue;
+      this.#idle.splice(index, 1);
       this.close(slot, 'maxLifetime');
     }
   }
@@ -260,7 +284,7 @@ export class Inventory<Connection extends object, Handle extends object> {
     this.checkLimit(max);
     this.max = max;
     this.min = min;
-    this.closeIdle('resize', () => this.size > max);
+    this.closeIdle('resize', () => this.staying > max);
   }
 
   /** No connection is opened or pooled from now on. */

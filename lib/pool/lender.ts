@@ -33,9 +33,6 @@ export interface LenderContext<Connection extends object, Handle extends object>
   readonly inventory: Inventory<Connection, Handle>;
 }
 
-// Why the pool itself gives up a connection that is in order.
-const ownReasons: ReadonlySet<string> = new Set(['drain', 'closed', 'resize', 'maxLifetime']);
-
 /**
  * Leases and who waits for one: brings connections of the inventory to waiters in fair order, and back.
  *
@@ -81,6 +78,10 @@ export class Lender<Connection extends object, Handle extends object> {
           counters.doubleReleases++;
         },
       },
+      onRefused: (slot, error) => {
+        // Where a hook refuses every new connection, the pool must not open one after the other without a pause.
+        if (slot.uses === 0) inventory.backOff(error);
+      },
       onTurned: (slot, now) => this.offer(slot, now),
     });
     this.#waiters = new WaiterQueue(clock, {
@@ -125,6 +126,10 @@ export class Lender<Connection extends object, Handle extends object> {
     while (this.#waiters.size === 0) {
       const slot = this.#inventory.takeIdle(request.since) ?? this.#openNow();
       if (slot === undefined) return undefined;
+      if (this.#closed) {
+        this.offer(slot);
+        throw new ClosedError(this.#settings.name);
+      }
       const lease = this.#turnaround.prepare(slot);
       if (lease instanceof Lease) {
         this.#begin(lease, request, request.since);
@@ -150,11 +155,15 @@ export class Lender<Connection extends object, Handle extends object> {
   /** Takes connections away from their holders, and has them closed. Returns from how many. */
   takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
     const leases = this.#watch.held().filter(from);
+    let taken = 0;
     for (const lease of leases) {
+      // A listener of an earlier one may have ended it.
+      if (lease.ended) continue;
       lease.slot.retire(end);
       void lease.release(end);
+      taken++;
     }
-    return leases.length;
+    return taken;
   }
 
   /** Rejects what waits in a scope that has ended. */
@@ -171,6 +180,8 @@ export class Lender<Connection extends object, Handle extends object> {
   }
 
   #wait(request: WaiterRequest): Promise<SlotLease<Connection, Handle>> {
+    // A listener may have closed the pool since it was asked.
+    if (this.#closed) throw new ClosedError(this.#settings.name);
     // Connections that are not leased are on their way to a waiter or can still be opened; who is covered by
     // one of them does not wait for a holder.
     const covered = Math.max(0, this.#inventory.max - this.#leased);
@@ -180,13 +191,7 @@ export class Lender<Connection extends object, Handle extends object> {
     }
     const waiter = this.#waiters.add(request);
     const promise = waiter.promise as Promise<SlotLease<Connection, Handle>>;
-    if (
-      request.scope !== undefined &&
-      this.#watch.findsDeadlock(request.label) &&
-      this.#settings.onDeadlock === 'reject'
-    ) {
-      waiter.reject(new DeadlockError(this.#watch.congestion()));
-    }
+    this.#checkDeadlock(request);
     this.pump();
     return promise;
   }
@@ -202,17 +207,28 @@ export class Lender<Connection extends object, Handle extends object> {
       this.#open();
   }
 
-  #open(): void {
+  /** Opens what is missing to `min`, without waiting for it. A failure is reported, and tried again later. */
+  keepMin(): void {
+    const inventory = this.#inventory;
+    while (inventory.canOpen && inventory.staying < inventory.min) {
+      this.#open((error) => {
+        if (!this.#driver.isTransient(error)) this.#events.error(this.openError(error), 'open');
+      });
+    }
+  }
+
+  #open(onFailure?: (error: unknown) => void): void {
+    const failed = (error: unknown): void => {
+      onFailure?.(error);
+      this.#openFailed(error);
+    };
     try {
       const slot = this.#inventory.open();
       if (isPromiseLike(slot)) {
-        slot.then(
-          (opened) => this.offer(opened),
-          (error: unknown) => this.#openFailed(error),
-        );
+        slot.then((opened) => this.offer(opened), failed);
       } else this.offer(slot);
     } catch (error) {
-      this.#openFailed(error);
+      failed(error);
     }
   }
 
@@ -276,24 +292,31 @@ export class Lender<Connection extends object, Handle extends object> {
     // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
     waiter.grant(lease);
     this.#begin(lease, request, this.#clock.now());
+    this.#checkDeadlock(request);
+  }
+
+  /** A ring is closed by a scope that begins to wait while it holds, or that gets a lease while it waits for another. */
+  #checkDeadlock({ scope, label }: WaiterRequest): void {
+    if (scope === undefined || !this.#watch.findsDeadlock(label) || this.#settings.onDeadlock !== 'reject') return;
+    this.#waiters.newestInScope()?.reject(new DeadlockError(this.#watch.congestion()));
   }
 
   #begin(
     lease: SlotLease<Connection, Handle>,
-    holder: Pick<WaiterRequest, 'label' | 'signal' | 'scope' | 'site' | 'since'>,
+    request: Pick<WaiterRequest, 'label' | 'signal' | 'holder' | 'site' | 'since'>,
     now: number,
   ): void {
-    lease.label = holder.label;
-    lease.signal = holder.signal;
-    lease.scope = holder.scope;
-    lease.site = holder.site;
+    lease.label = request.label;
+    lease.signal = request.signal;
+    lease.scope = request.holder;
+    lease.site = request.site;
     lease.startedAt = now;
     lease.lastUsedAt = now;
     lease.slot.lease = lease;
     lease.slot.uses++;
     this.#leased++;
     this.#counters.acquired++;
-    const waited = now - holder.since;
+    const waited = now - request.since;
     if (waited === 0) this.waitTime.recordZero();
     else this.waitTime.record(waited);
     if (this.#events.has('acquire')) {
@@ -326,9 +349,6 @@ export class Lender<Connection extends object, Handle extends object> {
   #discard(slot: Slot<Connection, Handle>, reason: string): void {
     this.#counters.discarded++;
     if (this.#events.has('discard')) this.#events.emit('discard', { connection: slot.id, reason });
-    // Where a hook refuses every new connection, the pool must not open one after the other without a pause.
-    if (slot.uses === 0 && !ownReasons.has(reason))
-      this.#inventory.backOff(this.#turnaround.lastRefusal ?? new Error(reason));
     this.#inventory.close(slot, reason);
   }
 

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../clock.ts';
+import { type Clock, outside, type Timer } from '../clock.ts';
 import type { Driver } from '../driver.ts';
 import { isPromiseLike } from '../events.ts';
 import type { Patience } from './patience.ts';
@@ -29,8 +29,6 @@ export class Opener<Connection extends object, Handle extends object> {
   #disposed = false;
   /** Why the last open failed, `undefined` once one succeeded. */
   lastError: unknown;
-  /** Opens under way. The pool counts each as a slot until it settles. */
-  opening = 0;
 
   constructor(driver: Driver<Connection, Handle>, clock: Clock, settings: OpenerSettings<Connection>) {
     this.#driver = driver;
@@ -48,9 +46,9 @@ export class Opener<Connection extends object, Handle extends object> {
    * connection is closed again and the error goes to the caller.
    */
   open(): Connection | Promise<Connection> {
-    this.opening++;
     try {
-      const connection = this.#driver.open();
+      // Not in the context of the request that happens to need it: a socket would keep that alive.
+      const connection = outside(() => this.#driver.open());
       const done = isPromiseLike(connection) ? this.#finishOpen(connection) : this.#welcome(connection);
       if (isPromiseLike(done)) return this.#settle(done);
       this.#succeeded();
@@ -116,13 +114,11 @@ export class Opener<Connection extends object, Handle extends object> {
   }
 
   #succeeded(): void {
-    this.opening--;
     this.#failures = 0;
     this.lastError = undefined;
   }
 
   #failed(error: unknown): void {
-    this.opening--;
     this.backOff(error);
   }
 

@@ -30,13 +30,13 @@ export class Patience {
     const timeout = this.exhausted ? Math.min(patience, lastGrace) : patience;
     const { promise: late, reject } = Promise.withResolvers<never>();
     const giveUp = () => reject(new PatienceError(what, timeout));
-    const timer = this.#clock.after(timeout, giveUp);
+    const timer = timeout === Infinity ? undefined : this.#clock.after(timeout, giveUp);
     this.#waits.add(giveUp);
     try {
       return await Promise.race([promise, late]);
     } finally {
       this.#waits.delete(giveUp);
-      this.#clock.cancel(timer);
+      if (timer !== undefined) this.#clock.cancel(timer);
     }
   }
 

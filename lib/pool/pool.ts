@@ -98,7 +98,8 @@ export class Pool<Connection extends object, Handle extends object> {
    * @throws OptionsError, OpenError, AcquireTimeoutError, QueueFullError, DeadlockError, ClosedError, AbortError
    */
   async acquire(options?: AcquireOptions): Promise<Handle> {
-    const lease = this.take(checkAcquireOptions(options), this.acquire);
+    const scope = this.scope();
+    const lease = this.take(checkAcquireOptions(options), this.acquire, scope, scope);
     return handleOf(lease instanceof Lease ? lease : await lease);
   }
 
@@ -109,7 +110,8 @@ export class Pool<Connection extends object, Handle extends object> {
    * @throws OptionsError, OpenError, ClosedError, AbortError
    */
   tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'>): Handle | undefined {
-    const lease = this.#lender.tryTake(this.#request(checkAcquireOptions(options), this.tryAcquire, this.scope()));
+    const scope = this.scope();
+    const lease = this.#lender.tryTake(this.#request(checkAcquireOptions(options), this.tryAcquire, scope, scope));
     return lease && handleOf(lease);
   }
 
@@ -118,8 +120,9 @@ export class Pool<Connection extends object, Handle extends object> {
     options: AcquireOptions,
     entry: Entry,
     scope = this.scope(),
+    holder?: ScopeRef,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    return this.#lender.take(this.#request(options, entry, scope));
+    return this.#lender.take(this.#request(options, entry, scope, holder));
   }
 
   /** The scope of this pool that the caller runs in. The bare pool has none. */
@@ -132,7 +135,12 @@ export class Pool<Connection extends object, Handle extends object> {
     this.#lender.cancelWaiters(scope, makeError);
   }
 
-  #request(options: AcquireOptions, entry: Entry, scope: ScopeRef | undefined): WaiterRequest {
+  #request(
+    options: AcquireOptions,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+    holder: ScopeRef | undefined,
+  ): WaiterRequest {
     return {
       label: options.label ?? scope?.label,
       signal: joinSignals(options.signal, scope?.signal),
@@ -140,6 +148,7 @@ export class Pool<Connection extends object, Handle extends object> {
       timeout: options.timeout ?? this.#settings.acquireTimeout,
       since: this.#clock.now(),
       scope,
+      holder,
       site: this.#capturesStacks ? captureSite(entry) : undefined,
     };
   }
@@ -155,14 +164,14 @@ export class Pool<Connection extends object, Handle extends object> {
     const inventory = this.#inventory;
     const deadline = this.#clock.now() + this.#settings.acquireTimeout;
     const target = () => Math.max(1, inventory.min);
-    const mayOpen = () => inventory.canOpen && inventory.size < target();
-    while (inventory.slots.size < target()) {
+    const mayOpen = () => inventory.canOpen && inventory.staying < target();
+    while (inventory.stayingOpen < target()) {
       if (this.closed) throw new ClosedError(this.name);
       try {
         if (mayOpen()) this.#lender.offer(await inventory.open());
         else {
           // Others are opening, or the last attempt failed a moment ago.
-          const settled = inventory.until(() => this.closed || mayOpen() || inventory.slots.size >= target());
+          const settled = inventory.until(() => this.closed || mayOpen() || inventory.stayingOpen >= target());
           await this.#patience.bound(settled, 'ready()', deadline - this.#clock.now());
         }
       } catch (error) {
@@ -245,12 +254,12 @@ export class Pool<Connection extends object, Handle extends object> {
     const { timeout = this.#settings.acquireTimeout } = checkCloseOptions(options);
     this.#closed = true;
     this.#closing ??= this.#shutDown();
-    const force = this.#clock.after(timeout, () => this.#takeAwayAll());
+    const force = timeout === Infinity ? undefined : this.#clock.after(timeout, () => this.#takeAwayAll());
     if (timeout === 0) this.#takeAwayAll();
     try {
       await this.#closing;
     } finally {
-      this.#clock.cancel(force);
+      if (force !== undefined) this.#clock.cancel(force);
     }
   }
 
@@ -327,9 +336,7 @@ export class Pool<Connection extends object, Handle extends object> {
     this.#inventory.closeStale(this.#clock.now());
     this.#lender.watch.inspect(this.#housekeepingInterval);
     if (this.closed) return;
-    if (this.#warm && this.#inventory.size < this.#inventory.min) {
-      this.ready().catch((error: unknown) => this.#events.error(error, 'Keeping "min" connections open failed'));
-    }
+    if (this.#warm) this.#lender.keepMin();
     if (this.#inventory.size > 0 || this.#warm) this.#keepHouse();
   }
 }

@@ -15,6 +15,8 @@ export interface TurnaroundContext<Connection extends object, Handle extends obj
   readonly counters: PoolCounters;
   readonly patience: Patience;
   readonly owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
+  /** `onAcquire` would not have a connection. */
+  readonly onRefused: (slot: Slot<Connection, Handle>, error: unknown) => void;
   /** The connection of an ended lease is ready for whatever comes next. */
   readonly onTurned: (slot: Slot<Connection, Handle>, now: number) => void;
 }
@@ -29,10 +31,10 @@ export class Turnaround<Connection extends object, Handle extends object> {
   readonly #owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   readonly #onRelease: PoolHooks<Connection, Handle>['onRelease'];
   #lastLeaseId = 0;
+  /** What the last hook threw, `undefined` if it did not. */
+  #lastFailure: unknown;
   /** Connections an `onAcquire` hook is working on. */
   preparing = 0;
-  /** Why a hook last refused a connection. */
-  lastRefusal: unknown;
 
   constructor(context: TurnaroundContext<Connection, Handle>) {
     this.#context = context;
@@ -63,9 +65,10 @@ export class Turnaround<Connection extends object, Handle extends object> {
     const verdict = this.#run('onAcquire', () => onAcquire(lease.handle as Handle, slot.info(now)));
     const conclude = (accepted: boolean): SlotLease<Connection, Handle> | undefined => {
       this.preparing--;
-      // The hook may have closed the handle, which is no less of a refusal.
-      if (accepted && !lease.ended) return lease;
+      // The hook may have closed the handle or discarded it, which is no less of a refusal.
+      if (accepted && !lease.ended && slot.retired === undefined) return lease;
       slot.retire('onAcquire');
+      this.#context.onRefused(slot, this.#lastFailure ?? new Error('onAcquire refused the connection'));
       this.cancel(lease);
       return undefined;
     };
@@ -122,12 +125,12 @@ export class Turnaround<Connection extends object, Handle extends object> {
   #run(name: 'onAcquire' | 'onRelease', run: () => unknown): boolean | Promise<boolean> {
     const { events, patience } = this.#context;
     const failed = (error: unknown): false => {
-      this.lastRefusal = error;
+      this.#lastFailure = error;
       events.error(error, `${name} failed`);
       return false;
     };
     const judged = (verdict: unknown): boolean => {
-      if (verdict === false) this.lastRefusal = new Error(`${name} returned false`);
+      this.#lastFailure = verdict === false ? new Error(`${name} returned false`) : undefined;
       return verdict !== false;
     };
     try {

@@ -157,8 +157,9 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
   readonly #of: AmbientSource;
   readonly database: Database.Database;
   readonly source: string;
-  /** Calls of `pluck` and its like, in order. */
-  readonly #toggles: [RowToggle, [on?: boolean]][] = [];
+  /** The shape of rows that was asked for, `undefined` for that of the connection. */
+  #shape: RowToggle | undefined;
+  #safeIntegers: boolean | undefined;
   #bound: BindParameters | undefined;
 
   constructor(database: Database.Database, of: AmbientSource, sql: string) {
@@ -238,7 +239,10 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
 
   #toggle(toggle: RowToggle, on: [on?: boolean]): this {
     if (on.length > 0 && typeof on[0] !== 'boolean') throw new TypeError('Expected first argument to be a boolean');
-    this.#toggles.push([toggle, on]);
+    const isOn = on.length === 0 || on[0] === true;
+    if (toggle === 'safeIntegers') this.#safeIntegers = isOn;
+    else if (isOn) this.#shape = toggle;
+    else if (this.#shape === toggle) this.#shape = undefined;
     return this;
   }
 
@@ -251,15 +255,18 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
   /** The statement on the connection that is bound here. */
   #here(): Database.Statement<BindParameters, Result> {
     const statement = this.#of.handle().prepare(this.source);
-    for (const [toggle, on] of this.#toggles) statement[toggle](...on);
+    if (this.#shape !== undefined) statement[this.#shape]();
+    if (this.#safeIntegers !== undefined) statement.safeIntegers(this.#safeIntegers);
     return statement as unknown as Database.Statement<BindParameters, Result>;
   }
 }
 
 /** What is bound is bound as it was at that time, whatever becomes of the object it came from. */
 function copied(value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(value);
+  if (ArrayBuffer.isView(value)) return Buffer.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   if (Array.isArray(value)) return value.map(copied);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part)]));
+  const isPlain = typeof value === 'object' && value !== null && plainPrototypes.has(Object.getPrototypeOf(value));
+  return isPlain ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part)])) : value;
 }
+
+const plainPrototypes = new Set<unknown>([Object.prototype, null]);

@@ -42,6 +42,8 @@ export class SqliteConnection {
   /** Takes what `onOpen` has set up as the state that every lease begins with. */
   settle(): void {
     if (!this.raw.open) throw new Error('onOpen closed the connection');
+    // Throws where an iterator was left open, which would make every later use fail.
+    this.raw.exec('');
     if (this.raw.inTransaction) throw new Error('onOpen left a transaction open');
     this.#schema = this.#readSchema();
     // better-sqlite3 tells the default only by what a new statement does.
@@ -82,8 +84,11 @@ export class SqliteConnection {
         this.raw.exec('ROLLBACK');
       }
       if (notes.mayHaveChangedSchema) {
-        const changes = difference(this.#schema, this.#readSchema());
+        const schema = this.#readSchema();
+        const changes = difference(this.#schema, schema);
         if (changes.length > 0) {
+          // Reported once, should the connection be kept all the same.
+          this.#schema = schema;
           traces.push(...changes);
           reusable = false;
         }

@@ -170,7 +170,9 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
 
   /** Has the connection closed instead of pooled when it comes back, because nobody should use it again. */
   discard(reason = 'discarded by its holder'): this {
-    this[session].lease.discard(reason);
+    const { lease } = this[session];
+    if (lease.ended) throw lease.endedError();
+    lease.discard(reason);
     return this;
   }
 

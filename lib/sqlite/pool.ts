@@ -72,7 +72,8 @@ export class SqlitePool extends ScopedPool<SqliteConnection, LeasedDatabase> {
     const deadline = this.#clock.now() + timeout;
     const attempt = (_: LeasedDatabase, connection: SqliteConnection) => connection.checkpoint(mode, this.#busyTimeout);
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
-      const result = await this.borrow(attempt, checked, this.checkpoint);
+      const patience = Math.max(deadline - this.#clock.now(), 1);
+      const result = await this.borrow(attempt, { ...checked, timeout: patience }, this.checkpoint);
       const left = deadline - this.#clock.now();
       if (!result.busy || mode === 'passive' || left <= 0) return result;
       await setTimeout(Math.min(pause, left), undefined, { signal });

@@ -28,7 +28,7 @@ const quoted = /^['"`[]/;
 
 // Verbs after which nothing has to be looked at. Tested before the statement is taken apart, because
 // nearly every statement begins with one of them.
-const plainStart = /^[ \t\n\f\r]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|VALUES)\b[^;]*;?[ \t\n\f\r]*$/i;
+const plainStart = /^[ \t\n\f\r]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|VALUES)\b[^;]*(?:;[ \t\n\f\r]*)?$/i;
 
 const control = new Set(['begin', 'commit', 'end', 'rollback', 'savepoint', 'release']);
 

@@ -160,18 +160,18 @@ function isBusy(db: Database.Database): boolean {
 /** A `Database` class that keeps a record of what the connections of a pool are asked to do. */
 export function recordingClass(): {
   readonly Database: typeof Database;
-  /** Files that were opened, statements prepared and pragmas run, in order. */
-  readonly opened: string[];
+  /** The connections themselves, and the statements prepared and pragmas run on any of them, in order. */
+  readonly connections: Database.Database[];
   readonly prepared: string[];
   readonly pragmas: string[];
 } {
-  const opened: string[] = [];
+  const connections: Database.Database[] = [];
   const prepared: string[] = [];
   const pragmas: string[] = [];
   class RecordingDatabase extends Database {
     constructor(file: string, options?: Database.Options) {
       super(file, options);
-      opened.push(file);
+      connections.push(this);
     }
 
     override prepare(sql: string): never {
@@ -184,7 +184,7 @@ export function recordingClass(): {
       return super.pragma(source, options);
     }
   }
-  return { Database: RecordingDatabase as unknown as typeof Database, opened, prepared, pragmas };
+  return { Database: RecordingDatabase as unknown as typeof Database, connections, prepared, pragmas };
 }
 
 /** A value that no type allows. better-sqlite3 checks its arguments, so what it says of these is part of its surface. */

@@ -1,0 +1,160 @@
+import { type ExecFileException, execFile } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import type { Verdict } from '../bench/lease/bars.ts';
+import type { Row } from '../bench/lease/report.ts';
+import { trials } from '../bench/lease/trials.ts';
+import { writeSection } from '../bench/support/markdown.ts';
+import { interleave } from '../bench/support/measure.ts';
+import { summarize } from '../bench/support/statistics.ts';
+import { temporaryDirectory, temporaryFile } from './support/files.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+interface Ended {
+  readonly code: unknown;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `bench/run.ts` as `npm run bench` does, to its end. */
+function bench(
+  args: readonly string[],
+  { TMPDIR = process.env['TMPDIR'], node = ['--expose-gc'] } = {},
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = { cwd: root, env: { ...process.env, ...(TMPDIR === undefined ? {} : { TMPDIR }) } };
+    const done = (error: ExecFileException | null, stdout: string, stderr: string) =>
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal), stdout, stderr });
+    execFile(process.execPath, [...node, 'bench/run.ts', ...args], options, done);
+  });
+}
+
+test('a quick run measures every declared row for every contender, ends by itself and leaves nothing behind', async (t) => {
+  const json = join(temporaryDirectory(t), 'result.json');
+  const TMPDIR = temporaryDirectory(t);
+  const { code, stdout, stderr } = await bench(['lease', '--quick', '--json', json], { TMPDIR });
+  t.is(code, 0, stderr);
+  t.deepEqual(readdirSync(TMPDIR), []);
+
+  const { rows, bars } = JSON.parse(readFileSync(json, 'utf8')) as { rows: Row[]; bars: Verdict[] };
+  t.deepEqual(
+    rows.map(({ id }) => id),
+    trials.map(({ id }) => id),
+  );
+  const pools = ['leasehold', 'generic-pool', 'tarn', 'lightning-pool'];
+  for (const { id, title, cells, ratios } of rows) {
+    t.true(stdout.includes(`| ${title} `), title);
+    t.deepEqual(
+      cells.map(({ name }) => name),
+      // Nobody waits for the bare driver.
+      id === 'waiter' ? pools : [...pools, 'floor'],
+    );
+    for (const { name, median, lower, upper, samples } of cells) {
+      for (const figure of [median, lower, upper, ...samples]) {
+        // Where ratios make no sense the heap may have shrunk.
+        t.true(Number.isFinite(figure) && (figure > 0 || !ratios), `${id} of ${name}: ${figure}`);
+      }
+      t.true(samples.length > 0 && lower <= median && median <= upper, `${id} of ${name}`);
+    }
+  }
+  t.is(bars.length, 10);
+  for (const { claim, limit, value, met } of bars) {
+    t.is(met, value <= limit, claim);
+    t.regex(
+      stdout,
+      new RegExp(String.raw`\| ${claim.replaceAll('+', String.raw`\+`)} .*\| ${met ? 'met' : 'NOT met'}`),
+    );
+  }
+});
+
+test('--only runs the rows it names, for as many rounds as are asked for', async (t) => {
+  const json = join(temporaryDirectory(t), 'result.json');
+  const { code, stderr } = await bench(['lease', '--quick', '--only', 'EMPTY', '--rounds', '4', '--json', json]);
+  t.is(code, 0, stderr);
+  const { rows, bars } = JSON.parse(readFileSync(json, 'utf8')) as { rows: Row[]; bars: Verdict[] };
+  t.deepEqual(
+    rows.map(({ id }) => id),
+    ['scoped'],
+  );
+  t.deepEqual(
+    rows[0]?.cells.map(({ samples }) => samples.length),
+    [4, 4, 4, 4, 4],
+  );
+  t.deepEqual(
+    bars.map(({ claim }) => claim),
+    ["withConnection, of generic-pool's use"],
+  );
+});
+
+test('--help lists the benches and the options', async (t) => {
+  const { code, stdout, stderr } = await bench(['--help']);
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  t.regex(stdout, /^ {2}lease /m);
+  for (const option of ['rounds', 'quick', 'only', 'json', 'write']) t.true(stdout.includes(`  --${option}`), option);
+});
+
+const mistakes: readonly (readonly [args: readonly string[], line: RegExp])[] = [
+  [[], /which bench\?.*lease/i],
+  [['lesae'], /"lesae".*lease/],
+  [['toString'], /"toString"/],
+  [['lease', 'lease'], /one bench/i],
+  [['lease', '--fast'], /--fast.*--help/],
+  [['lease', '--only'], /--only.*--help/],
+  [['lease', '--only', 'nothing of the kind'], /"nothing of the kind".*contended-64/],
+  [['lease', '--rounds', '1.5'], /--rounds.*"1\.5"/],
+  [['lease', '--rounds', '0'], /--rounds.*"0"/],
+  [['lease', '--write', '--quick'], /--write/],
+];
+
+for (const [args, line] of mistakes) {
+  test(`"bench ${args.join(' ')}" is answered with one line and exit code 2`, async (t) => {
+    const { code, stdout, stderr } = await bench(args);
+    t.deepEqual({ code, stdout }, { code: 2, stdout: '' });
+    t.is(stderr.trimEnd().split('\n').length, 1, stderr);
+    t.regex(stderr, line);
+  });
+}
+
+test('without the collector it does not measure', async (t) => {
+  const { code, stdout, stderr } = await bench(['lease', '--quick'], { node: [] });
+  t.deepEqual({ code, stdout }, { code: 2, stdout: '' });
+  t.regex(stderr, /^[^\n]*--expose-gc[^\n]*\n$/);
+});
+
+test('rounds are interleaved, each begins with another contender, and the first are dropped', async (t) => {
+  const taken: string[] = [];
+  const samples = await interleave(
+    ['a', 'b', 'c'],
+    { warmUp: 1, rounds: 2, once: (contender) => contender === 'c', onRound: (round) => taken.push(String(round)) },
+    async (contender) => taken.push(contender),
+  );
+  t.is(taken.join(' '), '1 a b 2 b c a 3 a b');
+  t.deepEqual(
+    samples,
+    new Map([
+      ['a', [7, 9]],
+      ['b', [5, 10]],
+      ['c', [6]],
+    ]),
+  );
+});
+
+test('a summary is the median and the quartiles, between samples in proportion', (t) => {
+  t.deepEqual(summarize([40, 10, 30, 20]), { median: 25, lower: 17.5, upper: 32.5 });
+  t.deepEqual(summarize([7]), { median: 7, lower: 7, upper: 7 });
+});
+
+test('tables are written between the markers of their section, and nothing else is touched', (t) => {
+  const file = temporaryFile(t, 'page.md');
+  writeFileSync(file, 'above\n<!-- x: begin -->\nold\n<!-- x: end -->\nbelow <!-- y: begin --><!-- y: end -->\n');
+  writeSection(file, 'x', 'new $& 1');
+  writeSection(file, 'x', 'new $& 2');
+  t.is(
+    readFileSync(file, 'utf8'),
+    'above\n<!-- x: begin -->\n\nnew $& 2\n\n<!-- x: end -->\nbelow <!-- y: begin --><!-- y: end -->\n',
+  );
+  t.throws(() => writeSection(file, 'z', 'new'), { message: /z: begin/ });
+});

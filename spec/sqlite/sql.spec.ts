@@ -1,0 +1,134 @@
+import test from 'ava';
+import { classify, plainTraits } from '../../lib/sqlite/sql.ts';
+
+test('common statements leave nothing behind', (t) => {
+  for (const sql of [
+    'SELECT 1',
+    ' \n\tselect * from item where name = ? -- a comment',
+    '/* a comment */ SELECT 1;',
+    'SELECT \'; BEGIN; \' AS "; ATTACH" -- ; PRAGMA foreign_keys = 0',
+    'INSERT INTO item (name) VALUES (?) RETURNING id',
+    'insert or replace into item values (1, 2);',
+    'REPLACE INTO item VALUES (1)',
+    "UPDATE item SET name = 'PRAGMA x = 1; BEGIN'",
+    'DELETE FROM item WHERE id IN (SELECT item FROM tag)',
+    'WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT i FROM n',
+    'VALUES (1), (2)',
+    'EXPLAIN SELECT 1',
+    'EXPLAIN QUERY PLAN DELETE FROM item',
+    'CREATE TABLE item (id INTEGER PRIMARY KEY, "begin" TEXT)',
+    'CREATE TABLE IF NOT EXISTS item (id)',
+    'CREATE VIEW view_of AS SELECT 1',
+    'CREATE VIRTUAL TABLE words USING fts5 (word)',
+    'REINDEX',
+    'VACUUM',
+    "VACUUM INTO 'copy.db'",
+    'INSERT INTO a VALUES (1); INSERT INTO b VALUES (2); SELECT * FROM a',
+    '',
+    ' ; ; ',
+    '-- nothing',
+    '/* open',
+  ]) {
+    t.deepEqual(classify(sql), plainTraits, sql);
+  }
+});
+
+test('queries and data changes are told from one object, without taking them apart', (t) => {
+  for (const sql of ['SELECT 1', '  UPDATE item SET name = ?;\n', 'with a as (select 1) select * from a']) {
+    t.is(classify(sql), plainTraits);
+  }
+});
+
+test('pragmas that ask or that change the file are no settings, but are never kept', (t) => {
+  for (const sql of [
+    'PRAGMA foreign_keys',
+    'PRAGMA main.journal_mode;',
+    'PRAGMA table_info(item)',
+    'PRAGMA main.index_list = item',
+    'PRAGMA user_version = 7',
+    'PRAGMA wal_checkpoint(TRUNCATE)',
+    'EXPLAIN PRAGMA cache_size',
+  ]) {
+    t.deepEqual(classify(sql), { ...plainTraits, cacheable: false }, sql);
+  }
+});
+
+test('pragmas that set something are told by name', (t) => {
+  const settings: Record<string, readonly string[]> = {
+    'PRAGMA foreign_keys = 0': ['pragma foreign_keys'],
+    'pragma Main . Cache_Size ( 7 )': ['pragma cache_size'],
+    '/* ; */ PRAGMA "synchronous"=0': ['pragma synchronous'],
+    'EXPLAIN PRAGMA foreign_keys = 0': ['pragma foreign_keys'],
+    'EXPLAIN QUERY PLAN PRAGMA [foreign_keys](0)': ['pragma foreign_keys'],
+    'PRAGMA a = 1; SELECT 1; PRAGMA b(2); PRAGMA c': ['pragma a', 'pragma b'],
+  };
+  for (const [sql, expected] of Object.entries(settings)) {
+    t.deepEqual(classify(sql), { ...plainTraits, settings: expected, cacheable: false }, sql);
+  }
+});
+
+test('statements that begin or end a transaction or savepoint have the connection asked', (t) => {
+  for (const sql of [
+    'BEGIN',
+    'begin immediate transaction;',
+    'COMMIT',
+    'END TRANSACTION',
+    'ROLLBACK TO a',
+    'SAVEPOINT a',
+    'RELEASE a',
+    '-- x\nBEGIN',
+    'SELECT 1; BEGIN',
+    "INSERT INTO a VALUES (';'); SAVEPOINT b; SELECT 1",
+  ]) {
+    t.deepEqual(classify(sql), { ...plainTraits, transaction: true }, sql);
+  }
+});
+
+test('statements that may change temporary objects or attach a database have the connection asked', (t) => {
+  for (const sql of [
+    'CREATE INDEX a ON b (x)',
+    'CREATE UNIQUE INDEX IF NOT EXISTS a ON b (x)',
+    'CREATE TRIGGER a AFTER INSERT ON b BEGIN SELECT 1; END',
+    'CREATE TABLE IF NOT EXISTS temp.a (x)',
+    'CREATE VIEW IF NOT EXISTS "temp".a AS SELECT 1',
+    'CREATE VIRTUAL TABLE IF NOT EXISTS temp.a USING fts5 (x)',
+    'ANALYZE',
+    'CREATE TEMP TABLE a (x)',
+    'CREATE TEMPORARY VIEW a AS SELECT 1',
+    'CREATE TABLE temp.a (x)',
+    'create table "TEMP" . a (x)',
+    'CREATE INDEX temp.a ON b (x)',
+    'CREATE VIRTUAL TABLE temp.a USING fts5 (x)',
+    'CREATE TEMP TRIGGER a AFTER INSERT ON b BEGIN SELECT 1; END',
+    'DROP TABLE a',
+    'ALTER TABLE a RENAME TO b',
+    "ATTACH 'b.db' AS b",
+    'ATTACH DATABASE ? AS ?',
+    'SELECT 1; DROP VIEW a',
+  ]) {
+    t.deepEqual(classify(sql), { ...plainTraits, schema: true }, sql);
+  }
+  t.deepEqual(classify('DETACH b'), { ...plainTraits, settings: ['detached database'] });
+});
+
+test('the body of a trigger is part of its statement, and what follows is not', (t) => {
+  const body = "CREATE TRIGGER a AFTER INSERT ON b BEGIN SELECT ';'; DELETE FROM c; /* ; */ END";
+  const schema = { ...plainTraits, schema: true };
+  t.deepEqual(classify(body), schema);
+  t.deepEqual(classify(`${body};`), schema);
+  t.deepEqual(classify(`${body}; BEGIN`), { ...schema, transaction: true });
+  t.deepEqual(classify(`${body} -- ;\n; PRAGMA a = 1`), { ...schema, settings: ['pragma a'], cacheable: false });
+  t.deepEqual(classify(`EXPLAIN ${body}; DETACH b`), { ...schema, settings: ['detached database'] });
+  t.true(classify('CREATE TABLE trigger (x); BEGIN').transaction);
+  t.true(classify('CREATE TABLE a (trigger TEXT); BEGIN').transaction);
+});
+
+test('a long script is taken apart in one pass', (t) => {
+  const rows = Array.from({ length: 20_000 }, (_, index) => `INSERT INTO a VALUES (${index}, 'it''s; [so]');`);
+  t.deepEqual(classify(rows.join('\n')), plainTraits);
+  t.true(classify(`${rows.join('\n')}\nBEGIN`).transaction);
+  // Text that never ends what it began, and text that begins again and again.
+  for (const text of ["'".repeat(50_001), '/*'.repeat(50_000), '[x'.repeat(50_000), '-'.repeat(100_000)]) {
+    t.deepEqual(classify(`SELECT 1; ${text}`), plainTraits);
+  }
+});
