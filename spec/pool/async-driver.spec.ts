@@ -14,7 +14,7 @@ test('a connection on its way from the driver counts at every step', async (t) =
   for (let steps = 0; steps < 20; steps++) {
     const { pool, driver } = fakePool(t, { max: 1 }, asyncDriver());
     const first = attempt(pool.acquire());
-    for (let step = 0; step < steps; step++) await null;
+    for (let step = 0; step < steps; step++) await Promise.resolve();
     t.is(pool.stats().size, 1, `after ${steps} steps`);
     const second = attempt(pool.acquire());
     await settled();
@@ -30,7 +30,7 @@ test('close waits for a connection at every step of its way from the driver', as
   for (let steps = 0; steps < 20; steps++) {
     const { pool, driver } = fakePool(t, { max: 1 }, asyncDriver());
     void attempt(pool.acquire());
-    for (let step = 0; step < steps; step++) await null;
+    for (let step = 0; step < steps; step++) await Promise.resolve();
     await pool.close({ timeout: 0 });
     t.is(driver.connections.size, 0, `after ${steps} steps`);
   }
