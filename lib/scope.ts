@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
+import { isPromiseLike } from './events.ts';
 import { joinSignals, type ScopeRef } from './holder.ts';
 import { Lease } from './lease.ts';
 import {
@@ -98,7 +99,9 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     try {
       // It may have been aborted between the hand-off and now.
       if (lease.signal?.aborted) throw new AbortError(lease.signal);
-      return await frames.run({ pool: this, scope, next: without(around, this) }, fn, handle);
+      const result = frames.run({ pool: this, scope, next: without(around, this) }, fn, handle);
+      // What is no promise is not awaited: that would cost a turn of the microtask queue.
+      return isPromiseLike(result) ? await result : (result as Awaited<Result>);
     } finally {
       const ending = this.#end(scope);
       if (ending !== undefined) await ending;

@@ -1,5 +1,3 @@
-import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-
 /** How long something took, over the life of the pool. Milliseconds; all 0 while `count` is 0. */
 export interface Durations {
   readonly count: number;
@@ -10,45 +8,57 @@ export interface Durations {
   readonly max: number;
 }
 
-// Microseconds: 1 µs to 50 days, within 1 %. That takes 36 KB; Node's own defaults would take ten times as much.
-const histogramOptions = { lowest: 1, highest: 2 ** 42, figures: 2 };
+// Buckets for each doubling of a duration: a percentile is off by 1.1 % at most.
+const resolution = 32;
+const largestBucket = 42 * resolution;
 
 /**
- * Collects durations. Those of zero, which are nearly all waits of a healthy pool, cost an increment; the
- * others go to Node's HDR histogram.
+ * Collects durations in buckets that grow with the duration, from 1 µs to 50 days. Node's own histogram does the
+ * same by a native call, which takes 60 ns; this takes 10, on a path of a few hundred. Durations of zero, which
+ * are nearly all waits of a healthy pool, are counted apart.
  */
 export class DurationRecorder {
+  readonly #buckets = new Float64Array(largestBucket + 1);
   #zeros = 0;
-  #histogram: RecordableHistogram | undefined;
+  #recorded = 0;
+  #sum = 0;
+  #max = 0;
 
   recordZero(): void {
     this.#zeros++;
   }
 
+  /** Takes a duration in milliseconds. */
   record(duration: number): void {
-    this.#histogram ??= createHistogram(histogramOptions);
-    this.#histogram.record(
-      Math.min(Math.max(Math.round(duration * 1000), histogramOptions.lowest), histogramOptions.highest),
-    );
+    const bucket = Math.ceil(Math.log2(duration * 1000) * resolution);
+    const index = bucket > 0 ? Math.min(bucket, largestBucket) : 0;
+    this.#buckets[index] = (this.#buckets[index] ?? 0) + 1;
+    this.#recorded++;
+    this.#sum += duration;
+    if (duration > this.#max) this.#max = duration;
   }
 
   summary(): Durations {
-    const recorded = this.#histogram?.count ?? 0;
-    const count = this.#zeros + recorded;
-    if (this.#histogram === undefined || recorded === 0) return { count, mean: 0, p50: 0, p95: 0, p99: 0, max: 0 };
-    const histogram = this.#histogram;
-    const percentile = (share: number): number => {
-      const rank = (share / 100) * count;
-      return rank <= this.#zeros ? 0 : histogram.percentile(((rank - this.#zeros) / recorded) * 100) / 1000;
-    };
+    const count = this.#zeros + this.#recorded;
     return {
       count,
-      mean: (histogram.mean * recorded) / count / 1000,
-      p50: percentile(50),
-      p95: percentile(95),
-      p99: percentile(99),
-      max: histogram.max / 1000,
+      mean: count === 0 ? 0 : this.#sum / count,
+      p50: this.#percentile(50, count),
+      p95: this.#percentile(95, count),
+      p99: this.#percentile(99, count),
+      max: this.#max,
     };
+  }
+
+  #percentile(share: number, count: number): number {
+    let left = (share / 100) * count - this.#zeros;
+    if (left <= 0) return 0;
+    const bucket = this.#buckets.findIndex((durations) => {
+      left -= durations;
+      return left <= 0;
+    });
+    // The middle of the bucket, which is at most half of one off.
+    return Math.min(2 ** ((bucket - 0.5) / resolution) / 1000, this.#max);
   }
 }
 
