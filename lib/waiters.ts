@@ -155,13 +155,11 @@ export class WaiterQueue<Granted> {
   }
 
   /** Takes out the waiter whose turn it is. One whose deadline has passed is refused on the way. */
-  next(): Waiter<Granted> | undefined {
-    let now: number | undefined;
+  next(now = this.#clock.now()): Waiter<Granted> | undefined {
     while (this.#live > 0) {
       const waiter = dequeue<Granted>(this.#byTurn);
       if (waiter === undefined) return undefined;
       if (waiter.settled) continue;
-      now ??= this.#clock.now();
       // Its own abort listener may come after the one that brought the connection here.
       if (waiter.request.signal?.aborted) this.#aborted(waiter);
       else if (waiter.deadline > now) return waiter;
@@ -269,8 +267,12 @@ export class WaiterQueue<Granted> {
 // `PriorityQueue` is typed for the tasks of a `PQueue`, yet only orders what it is given and never calls it.
 type Element = Parameters<PriorityQueue['enqueue']>[0];
 
+// Read by `enqueue` and not kept, so one serves all.
+const options = { priority: 0 };
+
 function enqueue<Granted>(queue: PriorityQueue, waiter: Waiter<Granted>, priority: number): void {
-  queue.enqueue(waiter as unknown as Element, { priority });
+  options.priority = priority;
+  queue.enqueue(waiter as unknown as Element, options);
 }
 
 function dequeue<Granted>(queue: PriorityQueue): Waiter<Granted> | undefined {

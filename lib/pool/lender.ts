@@ -198,10 +198,9 @@ export class Lender<Connection extends object, Handle extends object> {
 
   /** Brings supply to those who wait: idle connections through their hook, then new ones while there is room. */
   pump(): void {
-    while (this.#waiters.size > this.#turnaround.preparing) {
+    while (this.#inventory.idleCount > 0 && this.#waiters.size > this.#turnaround.preparing) {
       const slot = this.#inventory.takeIdle(this.#clock.now());
-      if (slot === undefined) break;
-      this.offer(slot);
+      if (slot !== undefined) this.offer(slot);
     }
     while (this.#waiters.size > this.#turnaround.preparing + this.#inventory.opening && this.#inventory.canOpen)
       this.#open();
@@ -268,7 +267,7 @@ export class Lender<Connection extends object, Handle extends object> {
     const reason = this.#inventory.unfit(slot, now);
     if (reason !== undefined) this.#discard(slot, reason);
     else if (this.#waiters.size === 0) this.#inventory.putIdle(slot);
-    else if (!this.#hasAcquireHook) this.#serve(this.#turnaround.lend(slot, now));
+    else if (!this.#hasAcquireHook) this.#serve(this.#turnaround.lend(slot, now), now);
     else {
       const prepared = this.#turnaround.prepare(slot);
       if (prepared instanceof Lease) this.#servePrepared(prepared);
@@ -278,12 +277,13 @@ export class Lender<Connection extends object, Handle extends object> {
 
   /** Serves a connection that has been through its hook, unless the hook or the pool has given it up meanwhile. */
   #servePrepared(lease: SlotLease<Connection, Handle>): void {
-    if (this.#inventory.unfit(lease.slot, this.#clock.now()) === undefined) this.#serve(lease);
+    const now = this.#clock.now();
+    if (this.#inventory.unfit(lease.slot, now) === undefined) this.#serve(lease, now);
     else this.#turnaround.cancel(lease);
   }
 
-  #serve(lease: SlotLease<Connection, Handle>): void {
-    const waiter = this.#waiters.next();
+  #serve(lease: SlotLease<Connection, Handle>, now: number): void {
+    const waiter = this.#waiters.next(now);
     if (waiter === undefined) {
       this.#turnaround.cancel(lease);
       return;
@@ -291,7 +291,7 @@ export class Lender<Connection extends object, Handle extends object> {
     const { request } = waiter;
     // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
     waiter.grant(lease);
-    this.#begin(lease, request, this.#clock.now());
+    this.#begin(lease, request, now);
     this.#checkDeadlock(request);
   }
 

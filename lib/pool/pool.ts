@@ -97,10 +97,15 @@ export class Pool<Connection extends object, Handle extends object> {
    *
    * @throws OptionsError, OpenError, AcquireTimeoutError, QueueFullError, DeadlockError, ClosedError, AbortError
    */
-  async acquire(options?: AcquireOptions): Promise<Handle> {
-    const scope = this.scope();
-    const lease = this.take(checkAcquireOptions(options), this.acquire, scope, scope);
-    return handleOf(lease instanceof Lease ? lease : await lease);
+  acquire(options?: AcquireOptions): Promise<Handle> {
+    // Not an async function, which would cost a contended acquire a tenth more.
+    try {
+      const scope = this.scope();
+      const lease = this.take(checkAcquireOptions(options), this.acquire, scope, scope);
+      return lease instanceof Lease ? Promise.resolve(handleOf(lease)) : lease.then(handleOf<Connection, Handle>);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
