@@ -78,6 +78,17 @@ test('a listener for one event is called once, and beside it the same function s
   t.is(both, 4);
 });
 
+test('a listener for one event is called once even if an earlier listener emits it again', (t) => {
+  const emitter = new PoolEmitter();
+  const seen: number[] = [];
+  emitter.on('open', ({ took }) => {
+    if (took === 1) emitter.emit('open', { connection: 1, took: 2 });
+  });
+  emitter.on('open', ({ took }) => seen.push(took), true);
+  emitter.emit('open', { connection: 1, took: 1 });
+  t.deepEqual(seen, [2], 'by the one that reaches it first');
+});
+
 test('off removes a listener for one event before it came', (t) => {
   const emitter = new PoolEmitter();
   const listener = () => t.fail();

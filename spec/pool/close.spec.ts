@@ -110,6 +110,7 @@ test('without a timeout close waits for acquireTimeout, with one of Infinity for
   const patient = fakePool(t);
   const holder = await patient.pool.acquire();
   const closing = patient.pool.close({ timeout: Infinity });
+  t.is(patient.clock.holding, 0, 'no timer stands for eternity');
   await patient.clock.pass(1e6);
   t.is(holder.use(), 1);
   await holder.release();

@@ -89,6 +89,22 @@ test('a scope blocks those around it', async (t) => {
   await t.throwsAsync(nested, { code: 'ERR_LEASEHOLD_DEADLOCK' });
 });
 
+test('a scope that gets a connection while it waits for another closes the ring as well', async (t) => {
+  const { pool, deadlocks } = watchedPool(t, { max: 1, onDeadlock: 'reject' });
+  const outside = await pool.acquire();
+  const [a, b] = await pool.withScope(async () => {
+    const attempts = [attempt(pool.acquire({ label: 'a' })), attempt(pool.acquire({ label: 'b' }))] as const;
+    await settled();
+    t.deepEqual(deadlocks, []);
+    void outside.release();
+    await settled();
+    return attempts;
+  });
+  t.is(a.state, 'granted');
+  t.like(b.error, { code: 'ERR_LEASEHOLD_DEADLOCK' });
+  t.like(deadlocks, { 0: { holders: { 0: { label: 'a' }, length: 1 } }, length: 1 });
+});
+
 test('while one holder waits for nothing, there is no deadlock', async (t) => {
   const { pool, clock, deadlocks } = watchedPool(t);
   const free = await pool.acquire({ label: 'outside every scope' });

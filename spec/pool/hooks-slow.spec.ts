@@ -111,6 +111,19 @@ test('a hook that is done leaves nothing behind in the pool', async (t) => {
   t.is(pool.stats().idle, 1);
 });
 
+test('where acquireTimeout is Infinity a hook may take for ever, and no timer stands for it', async (t) => {
+  const { hook, gates } = gatedHook();
+  const { pool, clock } = fakePool(t, { acquireTimeout: Infinity, onRelease: hook });
+  void (await pool.acquire()).release();
+  await settled();
+  t.is(gates.length, 1);
+  t.is(clock.holding, 0);
+  await clock.pass(100_000);
+  gates[0]?.open();
+  await settled();
+  t.is(pool.stats().idle, 1);
+});
+
 test('hooks of several connections run side by side, and who came first is served first', async (t) => {
   const { hook, gates } = gatedHook();
   const { pool } = fakePool(t, { max: 2, onAcquire: hook });

@@ -2,6 +2,7 @@ import test from 'ava';
 import type { PoolOptions } from '../../lib/options.ts';
 import type { TestContext } from '../support/driver.ts';
 import { type FakeHandle, fakePool } from '../support/driver.ts';
+import { gate, settled } from '../support/gate.ts';
 
 /** A pool with `count` idle connections that came back in the order of their numbers, and the log of its closes. */
 async function idlePool(t: TestContext, count: number, options: PoolOptions = {}) {
@@ -109,6 +110,31 @@ test('life times differ by up to five per cent, so that not all connections clos
   await clock.pass(6001);
   t.is(closedAt.length, 100);
   t.true(new Set(closedAt).size > 1);
+});
+
+test('a new connection serves once, however short its life', async (t) => {
+  const { pool, driver, clock } = fakePool(t, {
+    maxLifetime: 5,
+    onAcquire: () => {
+      clock.skip(10);
+    },
+  });
+  const db = await pool.acquire();
+  t.is(db.use(), 1);
+  await db.release();
+  t.is(driver.connections.size, 0);
+});
+
+test('a connection that is closing does not count towards min', async (t) => {
+  const { pool, clock, driver, closed } = await idlePool(t, 3, { idleTimeout: 1000, min: 1 });
+  const closing = gate();
+  driver.beforeClose = () => closing.passed;
+  await clock.pass(5000);
+  t.is(driver.connections.size, 1);
+  closing.open();
+  await settled();
+  t.deepEqual(closed, ['1 idleTimeout', '2 idleTimeout']);
+  t.is(pool.stats().idle, 1);
 });
 
 test('a connection is retired after maxUses leases', async (t) => {

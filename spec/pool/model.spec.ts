@@ -220,7 +220,7 @@ class Model {
     const connections = this.driver.connections.size;
     assert.equal(connections, idle + leased + reclaim + onAcquire + onRelease, 'a connection is lost');
     assert.equal(size, connections + open + close, 'a slot is lost');
-    assert.ok(size <= max || idle === 0, 'an idle connection above max');
+    assert.ok(size - close <= max || idle === 0, 'an idle connection above max');
     this.#bound = Math.max(max, Math.min(this.#bound, leased));
   }
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import test from 'ava';
 import { OptionsError } from '../../lib/errors.ts';
 import { attempt, FakeDriver, fakePool } from '../support/driver.ts';
@@ -168,6 +169,19 @@ test('tryAcquire begins an open it can not wait for, and the next one has the co
   await settled();
   t.like(pool.stats(), { idle: 1 });
   t.is(pool.tryAcquire()?.use(), 1);
+});
+
+test('a connection is opened outside the async context of whoever needs it', async (t) => {
+  const storage = new AsyncLocalStorage<string>();
+  const driver = new FakeDriver();
+  const seen: (string | undefined)[] = [];
+  driver.beforeOpen = () => void seen.push(storage.getStore());
+  const { pool } = fakePool(t, {}, driver);
+  await storage.run('request', async () => {
+    await pool.acquire();
+    pool.tryAcquire();
+  });
+  t.deepEqual(seen, [undefined, undefined]);
 });
 
 test('a pool can not be larger than its database allows', (t) => {

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { attempt, FakeDriver, fakePool, TransientError } from '../support/driver.ts';
-import { gate, settled } from '../support/gate.ts';
+import { type Gate, gate, settled } from '../support/gate.ts';
 
 /** What a promise has come to: `undefined` while it is pending. */
 function watch(promise: Promise<unknown>): { outcome: unknown } {
@@ -66,6 +66,25 @@ test('ready tells at once that opening fails for good', async (t) => {
   const error = await t.throwsAsync(pool.ready(), { code: 'ERR_LEASEHOLD_OPEN' });
   t.like(error, { cause, target: '/data/fake.db' });
   t.is(driver.opens, 1);
+});
+
+test('ready tells of its own failure, though another open succeeds in the same tick', async (t) => {
+  const driver = new FakeDriver();
+  const gates: Gate[] = [];
+  driver.beforeOpen = () => {
+    const opening = gate();
+    gates.push(opening);
+    return opening.passed;
+  };
+  const { pool } = fakePool(t, { min: 2 }, driver);
+  const acquired = attempt(pool.acquire());
+  const ready = watch(pool.ready());
+  const cause = new Error('disk gone');
+  gates[1]?.fail(cause);
+  gates[0]?.open();
+  await settled();
+  t.is(acquired.state, 'granted');
+  t.like(ready.outcome, { code: 'ERR_LEASEHOLD_OPEN', cause });
 });
 
 test('ready retries what may pass, until acquireTimeout', async (t) => {
@@ -169,6 +188,24 @@ test('a min that can not be kept is reported', async (t) => {
   pool.closeIdle();
   await clock.pass(1000);
   t.like(errors, { 0: { code: 'ERR_LEASEHOLD_OPEN' }, length: 1 });
+});
+
+test('a min that can not be kept for the moment is no error', async (t) => {
+  const driver = new FakeDriver();
+  const { pool, clock } = fakePool(t, { max: 3, min: 2 }, driver);
+  await pool.ready();
+  const errors: Error[] = [];
+  pool.on('error', (error) => errors.push(error));
+  driver.beforeOpen = () => {
+    throw new TransientError('locked');
+  };
+  pool.closeIdle();
+  await clock.pass(5000);
+  t.true(driver.opens <= 10, `${driver.opens - 2} tries in 5 s`);
+  driver.beforeOpen = () => {};
+  await clock.pass(1000);
+  t.is(pool.stats().idle, 2);
+  t.deepEqual(errors, []);
 });
 
 test('a min that could not be kept is tried again', async (t) => {

@@ -47,6 +47,21 @@ test('a smaller max takes no connection from a holder, and closes what comes bac
   t.is(waiting.handle?.use(), 3);
 });
 
+test('a connection that is closing does not count against a smaller max', async (t) => {
+  const { pool, driver } = fakePool(t, { max: 3 });
+  const closing = gate();
+  driver.beforeClose = () => closing.passed;
+  const handles = [await pool.acquire(), await pool.acquire(), await pool.acquire()];
+  pool.resize({ max: 2 });
+  for (const handle of handles) await handle.release();
+  t.like(pool.stats(), { size: 3, idle: 2, counters: { discarded: 1 } });
+  pool.resize({ max: 2 });
+  t.is(pool.stats().idle, 2);
+  closing.open();
+  await settled();
+  t.like(pool.stats(), { size: 2, idle: 2 });
+});
+
 test('an open under way counts against a smaller max when it arrives', async (t) => {
   const { pool, driver } = fakePool(t, { max: 2 });
   const opening = gate();

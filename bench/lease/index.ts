@@ -1,0 +1,81 @@
+import type { Contender } from '../contenders/contender.ts';
+import { driver } from '../contenders/driver.ts';
+import { genericPool } from '../contenders/generic-pool.ts';
+import { leasehold } from '../contenders/leasehold.ts';
+import { lightningPool } from '../contenders/lightning-pool.ts';
+import { tarn } from '../contenders/tarn.ts';
+import { type Bench, type BenchSettings, UsageError } from '../support/bench.ts';
+import { withDatabaseFile } from '../support/database.ts';
+import { describeMachine, machineLine } from '../support/machine.ts';
+import { interleave } from '../support/measure.ts';
+import { summarize } from '../support/statistics.ts';
+import { judge } from './bars.ts';
+import { barsTable, type Row, rowsTable } from './report.ts';
+import { type Trial, trials } from './trials.ts';
+
+const contenders: readonly Contender[] = [leasehold, genericPool, tarn, lightningPool, driver];
+const packages = ['better-sqlite3', 'generic-pool', 'tarn', 'lightning-pool'];
+
+const defaultRounds = 15;
+
+/** What a lease costs, beside other pools and the bare driver. */
+export const lease: Bench = async (settings) => {
+  const chosen = choose(settings.only, settings.quick);
+  const machine = describeMachine(packages);
+  const rows = await withDatabaseFile(async (file) => {
+    const done: Row[] = [];
+    for (const trial of chosen) done.push(await runTrial(trial, file, settings));
+    return done;
+  });
+  const verdicts = judge(rows);
+  const parts = [machineLine(machine), rowsTable(rows)];
+  if (verdicts.length > 0) parts.push(barsTable(verdicts));
+  if (settings.quick) parts.push('A quick run: everything is too small for the figures to mean anything.');
+  return {
+    markdown: parts.join('\n\n'),
+    data: { bench: 'lease', quick: settings.quick, machine, rows, bars: verdicts },
+  };
+};
+
+function choose(only: string | undefined, quick: boolean): readonly Trial[] {
+  if (only === undefined) return trials;
+  const chosen = trials.filter(({ id, title, size, quick: small }) =>
+    `${id} ${title(quick ? small : size)}`.toLowerCase().includes(only.toLowerCase()),
+  );
+  if (chosen.length > 0) return chosen;
+  throw new UsageError(`No row has "${only}" in its name. There are ${trials.map(({ id }) => id).join(', ')}.`);
+}
+
+async function runTrial(trial: Trial, file: string, settings: BenchSettings): Promise<Row> {
+  const size = settings.quick ? trial.quick : trial.size;
+  const title = trial.title(size);
+  const warmUp = settings.quick ? Math.min(1, trial.warmUp) : trial.warmUp;
+  const rounds = Math.max(
+    1,
+    Math.round((settings.rounds ?? (settings.quick ? 2 : defaultRounds)) * (trial.share ?? 1)),
+  );
+  settings.progress.row(title);
+  // Each trial has pools of its own: no row inherits what another has opened.
+  const opened = contenders.map((contender) => ({ name: contender.name, loads: contender.open(file) }));
+  try {
+    const taking = opened.filter(({ loads }) => !trial.needsQueue || loads.queue !== undefined);
+    const samples = await interleave(
+      taking,
+      {
+        warmUp,
+        rounds,
+        once: ({ name }) => trial.once?.includes(name) ?? false,
+        onRound: (round) => settings.progress.round(title, round, warmUp + rounds),
+      },
+      ({ loads }) => trial.sample(loads, size),
+    );
+    const cells = taking.map((contender) => {
+      const own = samples.get(contender) ?? [];
+      return { name: contender.name, ...summarize(own), samples: own };
+    });
+    return { id: trial.id, title, unit: trial.unit, ...size, ratios: trial.ratios ?? true, cells };
+  } finally {
+    settings.progress.done();
+    await Promise.all(opened.map(({ loads }) => loads.close()));
+  }
+}

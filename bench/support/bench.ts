@@ -1,0 +1,24 @@
+import type { Progress } from './progress.ts';
+
+/** What the command line asks of a bench. */
+export interface BenchSettings {
+  /** Rounds that count, `undefined` for what the bench finds right. */
+  readonly rounds: number | undefined;
+  /** Small enough for a test to run it. The figures mean nothing then. */
+  readonly quick: boolean;
+  /** Only rows whose id or title contains this. */
+  readonly only: string | undefined;
+  readonly progress: Progress;
+}
+
+/** What a bench found: once for people, once for programs. */
+interface Outcome {
+  readonly markdown: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** A bench is a module of its own; `run.ts` lists them. */
+export type Bench = (settings: BenchSettings) => Promise<Outcome>;
+
+/** Something is wrong with the command rather than with the code: said in one line, exit code 2. */
+export class UsageError extends Error {}
