@@ -1,4 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+// The global of that name is a getter.
+import { performance } from 'node:perf_hooks';
 
 /** A timer that is set. */
 export interface Timer {

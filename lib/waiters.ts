@@ -1,5 +1,6 @@
 import { PriorityQueue } from 'p-queue';
 import type { Clock, Timer } from './clock.ts';
+import { Deadlines } from './deadlines.ts';
 import { AbortError } from './errors.ts';
 import type { ScopeRef } from './holder.ts';
 
@@ -18,6 +19,8 @@ export interface WaiterRequest {
   readonly holder: ScopeRef | undefined;
   /** Where the acquire was called, if stacks are captured. */
   readonly site: Error | undefined;
+  /** What the caller is to get: to make a handle of a lease later would take another promise. */
+  readonly wants: 'lease' | 'handle';
 }
 
 /**
@@ -98,6 +101,7 @@ const nobody: WaiterRequest = Object.freeze({
   scope: undefined,
   holder: undefined,
   site: undefined,
+  wants: 'lease',
 });
 
 export interface WaiterQueueHooks {
@@ -114,19 +118,17 @@ const slack = 64;
 /**
  * Waiters by priority, then arrival, each with a deadline.
  *
- * Both orders are p-queue's `PriorityQueue`: one by the caller's priority, one by deadline, which serves
- * as the agenda of a single timer (a Node timer for each waiter measures 450 ns, this 60). Removing from
- * the middle of such a queue costs O(n), so a waiter that is settled stays where it is, is skipped when
- * its turn comes, and is swept out once the settled outnumber the live.
+ * They sit in p-queue's `PriorityQueue`. Removing from the middle of it costs O(n), so a waiter that is settled
+ * stays where it is, is skipped when its turn comes, and is swept out once the settled outnumber the live.
  */
 export class WaiterQueue<Granted> {
   readonly #clock: Clock;
   readonly #hooks: WaiterQueueHooks;
   readonly #byTurn = new PriorityQueue();
-  readonly #byDeadline = new PriorityQueue();
+  readonly #deadlines = new Deadlines<Waiter<Granted>>();
   /** Waiters by the scope they were called in; those outside every scope are not listed. */
   readonly #byScope = new Map<ScopeRef, Set<Waiter<Granted>>>();
-  /** Waiters not settled. Both queues hold at least these. */
+  /** Waiters not settled. */
   #live = 0;
   #timer: Timer | undefined;
   /** When `#timer` fires; `Infinity` without one. Never later than the earliest live deadline. */
@@ -146,7 +148,7 @@ export class WaiterQueue<Granted> {
     const waiter = new Waiter<Granted>(request, this.#settled);
     if (request.signal !== undefined) waiter.listen(this.#aborted);
     enqueue(this.#byTurn, waiter, request.priority);
-    enqueue(this.#byDeadline, waiter, -waiter.deadline);
+    this.#deadlines.add(waiter, request.timeout);
     this.#live++;
     if (request.scope !== undefined) this.#enter(waiter, request.scope);
     if (waiter.deadline < this.#timerDue || this.#timer === undefined) this.#arm(waiter.deadline, request.since);
@@ -207,7 +209,7 @@ export class WaiterQueue<Granted> {
     if (this.#live === 0) this.#timer?.unref();
     const bound = 2 * this.#live + slack;
     if (this.#byTurn.size > bound) sweep<Granted>(this.#byTurn, (live) => live.request.priority);
-    if (this.#byDeadline.size > bound) sweep<Granted>(this.#byDeadline, (live) => -live.deadline);
+    this.#deadlines.settled(this.#live);
     const { scope } = waiter.request;
     if (scope !== undefined) this.#leave(waiter, scope);
   };
@@ -247,20 +249,10 @@ export class WaiterQueue<Granted> {
     this.#timer = undefined;
     this.#timerDue = Infinity;
     const now = this.#clock.now();
-    for (
-      let waiter = dequeue<Granted>(this.#byDeadline);
-      waiter !== undefined;
-      waiter = dequeue<Granted>(this.#byDeadline)
-    ) {
-      if (waiter.settled) continue;
-      if (waiter.deadline > now) {
-        // The queue has no peek. Put back, it goes behind those of the same deadline, which changes nothing.
-        enqueue(this.#byDeadline, waiter, -waiter.deadline);
-        this.#arm(waiter.deadline, now);
-        return;
-      }
-      this.#expire(waiter);
-    }
+    const { items, next } = this.#deadlines.due(now);
+    // Those without a deadline too: nothing but this timer keeps the process alive for them.
+    if (this.#live > items.length) this.#arm(next, now);
+    for (const waiter of items) this.#expire(waiter);
   };
 }
 

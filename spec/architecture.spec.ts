@@ -10,7 +10,7 @@ const lib = fileURLToPath(new URL('../lib', import.meta.url));
  * except within a folder, where the rows are given again.
  */
 const rows = [
-  ['clock.ts', 'holder.ts'],
+  ['clock.ts', 'holder.ts', 'deadlines.ts'],
   ['errors.ts', 'driver.ts', 'events.ts', 'stats.ts'],
   ['runtime.ts', 'options.ts'],
   ['waiters.ts'],

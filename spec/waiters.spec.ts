@@ -34,6 +34,7 @@ function harness(clock = new FakeClock()) {
       scope: undefined,
       holder: undefined,
       site: undefined,
+      wants: 'lease',
       ...options,
     });
     waiter.promise?.then(
@@ -174,6 +175,7 @@ test('the timer ends a wait that somebody began while others timed out', (t) => 
     scope: undefined,
     holder: undefined,
     site: undefined,
+    wants: 'lease',
   });
   const queue = new WaiterQueue<string>(clock, {
     timeoutError: () => new TimedOut(),

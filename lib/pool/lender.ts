@@ -50,7 +50,7 @@ export class Lender<Connection extends object, Handle extends object> {
   readonly #counters: PoolCounters;
   readonly #inventory: Inventory<Connection, Handle>;
   readonly #turnaround: Turnaround<Connection, Handle>;
-  readonly #waiters: WaiterQueue<SlotLease<Connection, Handle>>;
+  readonly #waiters: WaiterQueue<SlotLease<Connection, Handle> | Handle>;
   readonly #watch: LeaseWatch<Connection, Handle>;
   readonly waitTime = new DurationRecorder();
   readonly holdTime = new DurationRecorder();
@@ -106,8 +106,11 @@ export class Lender<Connection extends object, Handle extends object> {
     return this.#waiters.size;
   }
 
-  /** Makes a lease: at once where a connection is idle, else in its turn. Throws where it is refused at once. */
-  take(request: WaiterRequest): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
+  /**
+   * Makes a lease: at once where a connection is idle, else in its turn; then the promise is of what `request.wants`.
+   * Throws where it is refused at once.
+   */
+  take(request: WaiterRequest): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle> | Handle> {
     this.#admit(request.signal);
     if (this.#waiters.size === 0 && !this.#hasAcquireHook) {
       const slot = this.#inventory.takeIdle(request.since);
@@ -179,7 +182,7 @@ export class Lender<Connection extends object, Handle extends object> {
     }
   }
 
-  #wait(request: WaiterRequest): Promise<SlotLease<Connection, Handle>> {
+  #wait(request: WaiterRequest): Promise<SlotLease<Connection, Handle> | Handle> {
     // A listener may have closed the pool since it was asked.
     if (this.#closed) throw new ClosedError(this.#settings.name);
     // Connections that are not leased are on their way to a waiter or can still be opened; who is covered by
@@ -190,7 +193,7 @@ export class Lender<Connection extends object, Handle extends object> {
       throw new QueueFullError(this.#watch.congestion());
     }
     const waiter = this.#waiters.add(request);
-    const promise = waiter.promise as Promise<SlotLease<Connection, Handle>>;
+    const promise = waiter.promise as Promise<SlotLease<Connection, Handle> | Handle>;
     this.#checkDeadlock(request);
     this.pump();
     return promise;
@@ -290,7 +293,7 @@ export class Lender<Connection extends object, Handle extends object> {
     }
     const { request } = waiter;
     // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
-    waiter.grant(lease);
+    waiter.grant(request.wants === 'lease' ? lease : handleOf(lease));
     this.#begin(lease, request, now);
     this.#checkDeadlock(request);
   }

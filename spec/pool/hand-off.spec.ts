@@ -143,18 +143,19 @@ test('an old handle never reaches the connection again', async (t) => {
 test('a waiter goes on in its own async context, not in that of who released', async (t) => {
   const { pool } = fakePool(t, { max: 1 });
   const storage = new AsyncLocalStorage<string>();
-  const seen: (string | undefined)[] = [];
   const holder = await pool.acquire();
   const use = async () => {
     const db = await pool.acquire();
-    seen.push(storage.getStore());
+    const granted = storage.getStore();
     await db.release();
-    seen.push(storage.getStore());
+    return [granted, storage.getStore()];
   };
   const waiting = [storage.run('second', use), storage.run('third', use)];
   await storage.run('releaser', () => holder.release());
-  await Promise.all(waiting);
-  t.deepEqual(seen, ['second', 'second', 'third', 'third']);
+  t.deepEqual(await Promise.all(waiting), [
+    ['second', 'second'],
+    ['third', 'third'],
+  ]);
 });
 
 test('tryAcquire takes an idle connection or opens one, and never waits', async (t) => {
