@@ -92,15 +92,18 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       }
     }
     // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
-    const taken = this.take(checked, this.withConnection, outer?.ref);
-    const lease = taken instanceof Lease ? taken : await taken;
+    // Always awaited, see below.
+    const lease = await this.take(checked, this.withConnection, outer?.ref);
     const scope = this.#openScope(lease.label, lease.signal, outer);
     const handle = scope.bind(lease);
     try {
       // It may have been aborted between the hand-off and now.
       if (lease.signal?.aborted) throw new AbortError(lease.signal);
-      const result = frames.run({ pool: this, scope, next: without(around, this) }, fn, handle);
-      // What is no promise is not awaited: that would cost a turn of the microtask queue.
+      // After an `await` this changes the context of what is left of this call, and of nothing else: the caller gets
+      // its own back with its promise. `run` would build a second context only to restore the first one, a quarter of
+      // what an uncontended call takes.
+      frames.enterWith({ pool: this, scope, next: without(around, this) });
+      const result = fn(handle);
       return isPromiseLike(result) ? await result : (result as Awaited<Result>);
     } finally {
       const ending = this.#end(scope);

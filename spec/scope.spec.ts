@@ -398,6 +398,43 @@ test('fn and what follows an acquire run in the context of their caller, not in 
   t.deepEqual(await seen, ['waiter', 'waiter']);
 });
 
+test('withConnection leaves the context of its caller as it was, at every step', async (t) => {
+  const pool = open(t, { max: 2 });
+  const other = new AsyncLocalStorage<string>();
+  await (await pool.acquire())[Symbol.asyncDispose]();
+  const bystander = other.run('bystander', async () => {
+    for (let step = 0; step < 50; step++) {
+      await Promise.resolve();
+      t.is(pool.current, undefined);
+      t.is(other.getStore(), 'bystander');
+    }
+  });
+  const inside = gate();
+  const running = other.run('caller', async () => {
+    const call = pool.withConnection(async (db) => {
+      t.is(pool.current, db);
+      t.is(other.getStore(), 'caller');
+      await inside.passed;
+      t.is(pool.current, db);
+    });
+    t.is(pool.current, undefined);
+    for (let step = 0; step < 10; step++) {
+      await Promise.resolve();
+      t.is(pool.current, undefined);
+    }
+    setImmediate(() => t.is(pool.current, undefined));
+    process.nextTick(() => t.is(pool.current, undefined));
+    queueMicrotask(() => t.is(pool.current, undefined));
+    await settled();
+    inside.open();
+    await call;
+    t.is(pool.current, undefined);
+    t.is(other.getStore(), 'caller');
+  });
+  await Promise.all([bystander, running]);
+  t.is(pool.current, undefined);
+});
+
 test('listeners and hooks run in the context of their registrant', async (t) => {
   const context = new AsyncLocalStorage<string>();
   const seen: (string | undefined)[] = [];
