@@ -57,6 +57,11 @@ export function formatHolders(holders: readonly HolderInfo[], limit = 20): strin
   return lines.join('');
 }
 
+/** A place in the program, as V8 records it. */
+export interface Site {
+  readonly stack?: string;
+}
+
 /** A scope as pool, waiters and leases see it. */
 export interface ScopeRef {
   readonly id: number;

@@ -1,6 +1,6 @@
 import type { LeaseControl } from './driver.ts';
 import { type LeaseEnd, ReleasedError, ScopeEndedError } from './errors.ts';
-import type { ScopeRef } from './holder.ts';
+import type { ScopeRef, Site } from './holder.ts';
 
 /** What a lease needs to know of the slot it is for. */
 export interface LeasableSlot {
@@ -35,7 +35,7 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   scope: ScopeRef | undefined;
   signal: AbortSignal | undefined;
   /** Where it was acquired, while stacks are captured. */
-  site: Error | undefined;
+  site: Site | undefined;
   /**
    * The handle, held strongly until housekeeping finds the lease old; from then on the handle is watched by
    * a FinalizationRegistry instead. Registering every lease would cost as much as the lease.
@@ -45,7 +45,7 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   overdue = false;
   readonly #owner: LeaseOwner<Slot, Handle>;
   #end: LeaseEnd = 'released';
-  #endSite: Error | undefined;
+  #endSite: Site | undefined;
 
   constructor(owner: LeaseOwner<Slot, Handle>, id: number, slot: Slot, startedAt: number) {
     this.#owner = owner;
@@ -79,9 +79,10 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   }
 }
 
-/** Records the stack above the function `below` without formatting it: about 2 µs, and 4 more when somebody reads `stack`. */
-export function captureSite(below: (...args: never[]) => unknown): Error {
-  const site = new Error();
+/** Records the stack above the function `below` without formatting it; that is done when somebody reads `stack`. */
+export function captureSite(below: (...args: never[]) => unknown): Site {
+  // Not an Error, which would record the stack a second time.
+  const site: Site = {};
   Error.captureStackTrace(site, below);
   return site;
 }

@@ -68,7 +68,7 @@ export interface PoolOptions {
 
   /**
    * A lease held for longer is reported by a `leak` event. Above 0, or `Infinity`. A finite value turns on
-   * the capture of acquire and release stacks, about 2 µs a lease.
+   * the capture of acquire and release stacks, about 3 µs each.
    * @defaultValue Infinity
    */
   readonly leakThreshold?: number | undefined;

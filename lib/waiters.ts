@@ -2,7 +2,7 @@ import { PriorityQueue } from 'p-queue';
 import type { Clock, Timer } from './clock.ts';
 import { Deadlines } from './deadlines.ts';
 import { AbortError } from './errors.ts';
-import type { ScopeRef } from './holder.ts';
+import type { ScopeRef, Site } from './holder.ts';
 
 /** What an acquire asks for. */
 export interface WaiterRequest {
@@ -18,7 +18,7 @@ export interface WaiterRequest {
   /** The scope that will hold the lease until code in it gives it back. */
   readonly holder: ScopeRef | undefined;
   /** Where the acquire was called, if stacks are captured. */
-  readonly site: Error | undefined;
+  readonly site: Site | undefined;
   /** What the caller is to get: to make a handle of a lease later would take another promise. */
   readonly wants: 'lease' | 'handle';
 }
