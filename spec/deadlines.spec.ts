@@ -63,3 +63,13 @@ test('a sweep loses nobody who waits', (t) => {
     waiting.toSorted((a, b) => a.deadline - b.deadline),
   );
 });
+
+test('a sweep after some have been passed over skips nobody', (t) => {
+  const deadlines = new Deadlines<Item>();
+  const items = Array.from({ length: 100 }, (_, now) => add(deadlines, now, 1000));
+  const waiting = items.slice(90);
+  for (const item of items.slice(0, 90)) item.settled = true;
+  t.deepEqual(deadlines.due(500), { items: [], next: 1090 });
+  deadlines.settled(waiting.length);
+  t.deepEqual(deadlines.due(5000).items, waiting);
+});
