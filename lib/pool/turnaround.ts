@@ -95,6 +95,8 @@ export class Turnaround<Connection extends object, Handle extends object> {
     reclaimed: Residue | undefined | PromiseLike<Residue | undefined>,
   ): Promise<void> {
     const { slot } = lease;
+    // Also where there is nothing to wait for: a connection released from within its own statement or transaction
+    // function can be closed only after that has returned.
     await this.#settle(lease, reclaimed);
     const onRelease = this.#onRelease;
     if (onRelease !== undefined && slot.retired === undefined && !this.#context.patience.exhausted) {
