@@ -1,3 +1,5 @@
+import type { HolderInfo, LeaseMode } from './holder.ts';
+
 /**
  * What a database offers the pool. The pool knows nothing else about it: no SQL, no file, no server.
  *
@@ -10,6 +12,12 @@ export interface Driver<Connection extends object, Handle extends object> {
 
   /** Most connections that can be open at once; `Infinity` where the database sets no bound. */
   readonly limit: number;
+
+  /**
+   * Whether the pool may open one connection beside its `max`, which only the driver's own pool lends: SQLite's write
+   * lane has it. None, unless said.
+   */
+  readonly hasReserve?: boolean;
 
   /**
    * Opens one connection. Must not wait for a lock; it throws instead, and `isTransient` says whether
@@ -48,8 +56,13 @@ export interface Residue {
 
 /** What a lease offers the handle that stands for it. */
 export interface LeaseControl {
+  /** Name of the pool. */
+  readonly pool: string;
+  readonly label: string | undefined;
   /** True from the moment of release. Checked before every use of the connection. */
   readonly ended: boolean;
+  /** What it is for at present. Written by the handle. */
+  mode: LeaseMode;
   /** Aborted: every further use throws. */
   readonly signal: AbortSignal | undefined;
   /** Time of the pool's clock at which the holder last used the connection. Written by the handle. */
@@ -60,6 +73,10 @@ export interface LeaseControl {
   release(): void | Promise<void>;
   /** Has the connection closed instead of pooled when it comes back. */
   discard(reason: string): void;
+  /** Who holds it, for the messages of others. */
+  describe(): HolderInfo;
+  /** Reports a failure that no caller can be told of. */
+  report(error: unknown, context: string): void;
 }
 
 /** What a hook on a lease is told about the connection. Durations are milliseconds. */

@@ -1,4 +1,4 @@
-import { formatHolders, type HolderInfo, printable } from './holder.ts';
+import { formatHolders, formatWriteHolder, type HolderInfo, printable, type WriteHolder } from './holder.ts';
 
 /** Base of every error that Leasehold makes. Branch on `code`; the data of a message is in the fields too. */
 export abstract class LeaseholdError extends Error {
@@ -110,17 +110,22 @@ export class AcquireTimeoutError extends CongestionError {
   }
 }
 
-/** `maxWaiting` acquires are waiting already. */
+/** `maxWaiting` are waiting already: for a connection, or for the write lane. */
 export class QueueFullError extends CongestionError {
   readonly code = 'ERR_LEASEHOLD_QUEUE_FULL';
+  /** Who holds the write lane, where that is what they wait for. */
+  readonly holder: WriteHolder | undefined;
 
-  constructor(congestion: Congestion) {
+  constructor(congestion: Congestion, holder?: WriteHolder) {
+    const [queue, state] =
+      holder === undefined ? ['queue', ` (${congestion.leased} of ${congestion.max} in use)`] : ['write lane', ''];
     super(
-      `The queue of "${printable(congestion.pool)}" is full: ${congestion.waiting} are waiting ` +
-        `(${congestion.leased} of ${congestion.max} in use). Shed load, or raise "maxWaiting".` +
-        formatHolders(congestion.holders),
+      `The ${queue} of "${printable(congestion.pool)}" is full: ${congestion.waiting} are waiting${state}. ` +
+        'Shed load, or raise "maxWaiting".' +
+        (holder === undefined ? formatHolders(congestion.holders) : formatWriteHolder(holder)),
       congestion,
     );
+    this.holder = holder;
   }
 }
 
@@ -150,9 +155,9 @@ export class ClosedError extends LeaseholdError {
 }
 
 /** Why a lease ended other than by its holder's release. */
-export type LeaseEnd = 'released' | 'scope' | 'closed' | 'overdue' | 'dropped';
+export type LeaseEnd = 'released' | 'scope' | 'transaction' | 'closed' | 'overdue' | 'dropped';
 
-const ends: Record<Exclude<LeaseEnd, 'scope'>, string> = {
+const ends: Record<Exclude<LeaseEnd, 'scope' | 'transaction'>, string> = {
   released: 'was released',
   closed: 'was taken away when the pool closed',
   overdue: 'was taken away by closeOverdue()',
@@ -175,7 +180,7 @@ export class ReleasedError extends LeaseholdError {
     pool: string,
     lease: number,
     label: string | undefined,
-    end: Exclude<LeaseEnd, 'scope'>,
+    end: Exclude<LeaseEnd, 'scope' | 'transaction'>,
     releaseStack?: string,
   ) {
     super(
@@ -273,7 +278,7 @@ function describeValue(value: unknown): string {
   return String(value);
 }
 
-function describeCause(cause: unknown): string {
+export function describeCause(cause: unknown): string {
   if (!(cause instanceof Error)) return describeValue(cause);
   const code = 'code' in cause && typeof cause.code === 'string' ? ` (${cause.code})` : '';
   return `${printable(cause.message)}${code}`;

@@ -1,3 +1,5 @@
+import type { Cancellations } from './cancellations.ts';
+
 /**
  * Who has a lease: one entry of `pool.leases()`, and what messages and events say of a holder.
  * Durations are milliseconds.
@@ -16,11 +18,27 @@ export interface HolderInfo {
   /** Whether a transaction is open on the connection now. */
   readonly inTransaction: boolean;
   /** What the lease is for. */
-  readonly mode: 'connection';
+  readonly mode: LeaseMode;
   /** Number of the scope the lease was taken in, `undefined` outside every scope. */
   readonly scope: number | undefined;
   /** Stack of the acquire. Captured only while `leakThreshold` is finite. */
   readonly stack?: string;
+}
+
+/** Whether a lease is for anything, for one snapshot that is only read, or holds the right to write. */
+export type LeaseMode = 'connection' | 'read' | 'write';
+
+/** Who may write to a database now, all others of the process having to wait. Durations are milliseconds. */
+export interface WriteHolder {
+  /** Name of its pool. */
+  readonly pool: string;
+  readonly label: string | undefined;
+  /** What it may write for. A raw transaction is one that was begun by SQL; a statement stands for itself. */
+  readonly kind: 'transaction' | 'write scope' | 'raw transaction' | 'statement';
+  /** Time since it got the right to write. */
+  readonly age: number;
+  /** Its lease, `undefined` while it is about to get one. */
+  readonly lease: HolderInfo | undefined;
 }
 
 // Controls, line and paragraph separators, and the bidi overrides: what could break out of a line of a log or
@@ -57,6 +75,13 @@ export function formatHolders(holders: readonly HolderInfo[], limit = 20): strin
   return lines.join('');
 }
 
+/** Who holds the right to write, as one indented line. */
+export function formatWriteHolder({ pool, label, kind, age, lease }: WriteHolder): string {
+  const who = label === undefined ? 'no label' : printable(label);
+  const used = lease === undefined ? '' : `, last used ${formatDuration(lease.idleFor)} ago`;
+  return `\n  ${who}  ${kind} of pool "${printable(pool)}" for ${formatDuration(age)}${used}${firstFrame(lease?.stack)}`;
+}
+
 /** A place in the program, as V8 records it. */
 export interface Site {
   readonly stack?: string;
@@ -71,6 +96,8 @@ export interface ScopeRef {
   parent: ScopeRef | undefined;
   /** Acquires now waiting in this scope and in those opened within it. */
   waiting: number;
+  /** Other waits that end with the scope, made when there is one. */
+  ends: Cancellations | undefined;
 }
 
 /** A signal that is aborted when either is. */

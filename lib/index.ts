@@ -23,9 +23,18 @@ export {
 } from './errors.ts';
 export type { PoolEventName, PoolEvents, PoolListener } from './events.ts';
 // What can be seen of it.
-export type { HolderInfo } from './holder.ts';
+export type { HolderInfo, LeaseMode, WriteHolder } from './holder.ts';
 // What may be asked for, of the pool and of each call.
-export type { AcquireOptions, CloseOptions, IdleOrder, OnDeadlock, PoolOptions, ScopeOptions } from './options.ts';
+export type {
+  AcquireOptions,
+  CloseOptions,
+  IdleOrder,
+  Nesting,
+  OnDeadlock,
+  PoolOptions,
+  ReadOptions,
+  ScopeOptions,
+} from './options.ts';
 export type { AmbientDatabase } from './sqlite/ambient.ts';
 export type { DatabaseClass } from './sqlite/better-sqlite3.ts';
 export type { CheckpointMode, CheckpointResult } from './sqlite/connection.ts';
@@ -34,4 +43,16 @@ export type { LeasedDatabase } from './sqlite/handle.ts';
 export type { PragmaValue, SqlitePoolOptions } from './sqlite/options.ts';
 // The way in.
 export { type BindValues, type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
+export type { TransactionMode, TransactionOptions, WriteOption } from './sqlite/transaction-options.ts';
+export type { SqlitePoolStats } from './sqlite/writing-pool.ts';
 export type { Durations, PoolCounters, PoolStats } from './stats.ts';
+export {
+  ReadOnlyError,
+  TransactionAbortedError,
+  TransactionBusyError,
+  type TransactionBusyReason,
+  TransactionEndedError,
+  TransactionManagedError,
+  WriteLockedError,
+  WriteTimeoutError,
+} from './transaction-errors.ts';

@@ -1,6 +1,7 @@
 import type { LeaseControl } from './driver.ts';
 import { type LeaseEnd, ReleasedError, ScopeEndedError } from './errors.ts';
-import type { ScopeRef, Site } from './holder.ts';
+import type { HolderInfo, LeaseMode, ScopeRef, Site } from './holder.ts';
+import { TransactionEndedError } from './transaction-errors.ts';
 
 /** What a lease needs to know of the slot it is for. */
 export interface LeasableSlot {
@@ -15,6 +16,8 @@ export interface LeaseOwner<Slot extends LeasableSlot, Handle extends object> {
   readonly capturesStacks: boolean;
   takeBack(lease: Lease<Slot, Handle>): void | Promise<void>;
   releasedTwice(): void;
+  describe(lease: Lease<Slot, Handle>): HolderInfo;
+  report(error: unknown, context: string): void;
 }
 
 /**
@@ -31,6 +34,7 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   startedAt: number;
   lastUsedAt: number;
   ended = false;
+  mode: LeaseMode = 'connection';
   label: string | undefined;
   scope: ScopeRef | undefined;
   signal: AbortSignal | undefined;
@@ -55,6 +59,10 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     this.lastUsedAt = startedAt;
   }
 
+  get pool(): string {
+    return this.#owner.name;
+  }
+
   release(end: LeaseEnd = 'released'): void | Promise<void> {
     if (this.ended) {
       this.#owner.releasedTwice();
@@ -70,10 +78,19 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     if (!this.ended) this.slot.retire(reason);
   }
 
+  describe(): HolderInfo {
+    return this.#owner.describe(this);
+  }
+
+  report(error: unknown, context: string): void {
+    this.#owner.report(error, context);
+  }
+
   endedError(): Error {
     if (this.#end === 'scope' && this.scope !== undefined) {
       return new ScopeEndedError(this.#owner.name, this.scope.id, this.scope.label);
     }
+    if (this.#end === 'transaction') return new TransactionEndedError(this.#owner.name, this.label);
     const end = this.#end === 'scope' ? 'released' : this.#end;
     return new ReleasedError(this.#owner.name, this.id, this.label, end, this.#endSite?.stack);
   }

@@ -121,6 +121,19 @@ export interface ScopeOptions extends AcquireOptions {
   readonly fresh?: boolean | undefined;
 }
 
+/** What becomes of a transaction inside another: a savepoint in it, a part of it, or one on another connection. */
+export type Nesting = 'savepoint' | 'join' | 'separate';
+
+/** Options of `read`. */
+export interface ReadOptions extends AcquireOptions {
+  /**
+   * Inside another transaction: `'savepoint'` is undone alone if it fails, `'join'` takes part in the other, so that both
+   * fail together, and `'separate'` takes another connection.
+   * @defaultValue 'savepoint'
+   */
+  readonly nesting?: Nesting | undefined;
+}
+
 /** Options of `close`. */
 export interface CloseOptions {
   /**
@@ -206,6 +219,10 @@ const acquireRules = {
 } as const satisfies Record<keyof AcquireOptions, Rule>;
 
 const scopeRules = { ...acquireRules, fresh: rules.boolean } as const satisfies Record<keyof ScopeOptions, Rule>;
+export const readRules = {
+  ...acquireRules,
+  nesting: rules.oneOf('savepoint', 'join', 'separate'),
+} as const satisfies Record<keyof ReadOptions, Rule>;
 const closeRules = { timeout: rules.durationFromZero } as const satisfies Record<keyof CloseOptions, Rule>;
 const resizeRules = { max: poolRules.max, min: poolRules.min } as const;
 

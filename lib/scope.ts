@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { type Frame, frames, scopeIn, withScopeOf } from './context.ts';
 import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
 import { joinSignals, type ScopeRef } from './holder.ts';
@@ -13,6 +13,7 @@ import {
 import { handleOf } from './pool/lender.ts';
 import { type Entry, Pool } from './pool/pool.ts';
 import type { SlotLease } from './pool/slot.ts';
+import { TransactionEndedError } from './transaction-errors.ts';
 
 /**
  * One logical request in one pool, as its code holds it. Only the async context refers to it: what the pool keeps
@@ -22,8 +23,10 @@ import type { SlotLease } from './pool/slot.ts';
  * Invariant: once `ended` is true it owns no lease and never gets one. Only `ScopedPool` changes it, and it
  * looks at `ended` again after each `await`.
  */
-class Scope<Connection extends object, Handle extends object> {
+export class Scope<Connection extends object, Handle extends object> {
   readonly ref: ScopeRef;
+  /** What the scope is the extent of. */
+  readonly extent: 'connection' | 'transaction';
   ended = false;
   /** The one lease it owns. May have ended before the scope, by `close()` of the handle or by the pool. */
   lease: SlotLease<Connection, Handle> | undefined;
@@ -31,8 +34,9 @@ class Scope<Connection extends object, Handle extends object> {
   /** The binding under way, so that parallel calls share one lease. */
   binding: Promise<Handle> | undefined;
 
-  constructor(ref: ScopeRef) {
+  constructor(ref: ScopeRef, extent: 'connection' | 'transaction') {
     this.ref = ref;
+    this.extent = extent;
   }
 
   bind(lease: SlotLease<Connection, Handle>): Handle {
@@ -48,26 +52,6 @@ class Scope<Connection extends object, Handle extends object> {
   }
 }
 
-/**
- * What the async context carries: the innermost scope of each pool the code runs in, at most one a pool. One
- * AsyncLocalStorage for all pools costs `run` less than one each.
- */
-interface Frame {
-  readonly pool: object;
-  readonly scope: unknown;
-  readonly next: Frame | undefined;
-}
-
-const frames = new AsyncLocalStorage<Frame>();
-
-/** The frames without that of `pool`, shared with `frame` as far as possible. */
-function without(frame: Frame | undefined, pool: object): Frame | undefined {
-  if (frame === undefined) return undefined;
-  if (frame.pool === pool) return frame.next;
-  const next = without(frame.next, pool);
-  return next === frame.next ? frame : { ...frame, next };
-}
-
 /** A pool whose leases follow the async context: at most one bound to each logical request. */
 export class ScopedPool<Connection extends object, Handle extends object> extends Pool<Connection, Handle> {
   #lastScopeId = 0;
@@ -79,22 +63,49 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
    *
    * @throws OptionsError, OpenError, AcquireTimeoutError, QueueFullError, DeadlockError, ClosedError, AbortError
    */
-  async withConnection<Result>(fn: (db: Handle) => Result, options?: ScopeOptions): Promise<Awaited<Result>> {
-    checkFunction(fn, 'fn');
-    const checked = checkScopeOptions(options);
-    const around = frames.getStore();
-    const outer = this.#liveScope(around);
-    if (outer !== undefined && !checked.fresh) {
-      const shared = outer.binding === undefined ? outer.bound : await this.#sharedBy(outer);
-      if (shared !== undefined) {
-        if (checked.signal?.aborted) throw new AbortError(checked.signal);
-        return await fn(shared);
+  withConnection<Result>(fn: (db: Handle) => Result, options?: ScopeOptions): Promise<Awaited<Result>> {
+    // Not an async function, to save its promise.
+    try {
+      checkFunction(fn, 'fn');
+      const checked = checkScopeOptions(options);
+      const around = frames.getStore();
+      const outer = this.liveScope(around);
+      if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
+        return this.#withShared(outer, fn, checked, around);
       }
+      // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
+      return this.runBound(this.take(checked, this.withConnection, outer?.ref), fn, outer, around);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
+  }
+
+  /** `withConnection` where the scope around has a connection, or is about to. */
+  async #withShared<Result>(
+    outer: Scope<Connection, Handle>,
+    fn: (db: Handle) => Result,
+    options: ScopeOptions,
+    around: Frame | undefined,
+  ): Promise<Awaited<Result>> {
+    const shared = outer.binding === undefined ? outer.bound : await this.sharedBy(outer);
+    if (shared === undefined) {
+      return this.runBound(this.take(options, this.withConnection, outer.ref), fn, outer, around);
+    }
+    if (options.signal?.aborted) throw new AbortError(options.signal);
+    return await fn(shared);
+  }
+
+  /** Runs `fn` in a scope of its own with a lease, which goes back whatever happens. */
+  protected async runBound<Result>(
+    taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+    fn: (db: Handle) => Result,
+    outer: Scope<Connection, Handle> | undefined,
+    around: Frame | undefined,
+    extent: 'connection' | 'transaction' = 'connection',
+  ): Promise<Awaited<Result>> {
     // Always awaited, see below.
-    const lease = await this.take(checked, this.withConnection, outer?.ref);
-    const scope = this.#openScope(lease.label, lease.signal, outer);
+    const lease = await taken;
+    const scope = this.#openScope(lease.label, lease.signal, outer, extent);
     const handle = scope.bind(lease);
     try {
       // It may have been aborted between the hand-off and now.
@@ -102,7 +113,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       // After an `await` this changes the context of what is left of this call, and of nothing else: the caller gets
       // its own back with its promise. `run` would build a second context only to restore the first one, a quarter of
       // what an uncontended call takes.
-      frames.enterWith({ pool: this, scope, next: without(around, this) });
+      frames.enterWith(withScopeOf(around, this, scope));
       const result = fn(handle);
       return isPromiseLike(result) ? await result : (result as Awaited<Result>);
     } finally {
@@ -126,11 +137,11 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const { label, signal, fresh } = checkScopeOptions(options);
     if (signal?.aborted) throw new AbortError(signal);
     const around = frames.getStore();
-    const outer = this.#liveScope(around);
+    const outer = this.liveScope(around);
     if (outer !== undefined && !fresh) return await fn();
-    const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer);
+    const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer, 'connection');
     try {
-      return await frames.run({ pool: this, scope, next: without(around, this) }, fn);
+      return await frames.run(withScopeOf(around, this, scope), fn);
     } finally {
       const ending = this.#end(scope);
       if (ending !== undefined) await ending;
@@ -144,31 +155,37 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
    */
   async connection(options?: AcquireOptions): Promise<Handle> {
     const checked = checkAcquireOptions(options);
-    const scope = this.#innermost(frames.getStore());
+    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref));
+  }
+
+  /** The connection of the current scope; binds what `take` gets if the scope has none. */
+  protected async bindHere(
+    take: (ref: ScopeRef) => SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+  ): Promise<Handle> {
+    const scope = this.innermost(frames.getStore());
     if (scope === undefined) throw new NoScopeError(this.name);
-    if (scope.ended) throw this.#endedError(scope);
+    if (scope.ended) throw this.endedError(scope);
     if (scope.bound !== undefined) return scope.bound;
     if (scope.binding !== undefined) {
-      const shared = await this.#sharedBy(scope);
+      const shared = await this.sharedBy(scope);
       if (shared !== undefined) return shared;
       // What failed was another's call, with its own deadline and signal.
-      return this.connection(options);
+      return this.bindHere(take);
     }
-    const taken = this.take(checked, this.connection, scope.ref, scope.ref);
-    scope.binding = this.#bind(scope, taken);
+    scope.binding = this.#bind(scope, take(scope.ref));
     return scope.binding;
   }
 
   /** The connection bound to the current scope, `undefined` if there is none. Never throws, never takes one. */
   get current(): Handle | undefined {
-    return this.#liveScope()?.bound;
+    return this.liveScope()?.bound;
   }
 
   /** The connection bound to the current scope, for a handle that stands for it. */
   protected ambient(): Handle {
-    const scope = this.#innermost(frames.getStore());
+    const scope = this.innermost(frames.getStore());
     if (scope === undefined) throw new NoConnectionError(this.name, false);
-    if (scope.ended) throw this.#endedError(scope);
+    if (scope.ended) throw this.endedError(scope);
     if (scope.lease === undefined) throw new NoConnectionError(this.name, true);
     if (scope.lease.ended) throw scope.lease.endedError();
     return scope.handle as Handle;
@@ -180,16 +197,34 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     options: AcquireOptions,
     entry: Entry,
   ): Promise<Awaited<Result>> {
-    const scope = this.#liveScope();
-    if (scope !== undefined) {
-      const shared = scope.binding === undefined ? scope.bound : await this.#sharedBy(scope);
-      if (shared !== undefined && scope.lease !== undefined) {
-        if (options.signal?.aborted) throw new AbortError(options.signal);
-        return await fn(shared, scope.lease.slot.connection);
-      }
-    }
+    const scope = this.liveScope();
+    const shared = await this.shared(scope, options.signal);
+    if (shared !== undefined && scope?.lease !== undefined) return await fn(shared, scope.lease.slot.connection);
     // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
-    const taken = this.take(options, entry, scope?.ref);
+    return this.lendTo(fn, this.take(options, entry, scope?.ref));
+  }
+
+  /** The connection of a scope for a call with this signal, `undefined` where it has none. */
+  protected shared(
+    scope: Scope<Connection, Handle> | undefined,
+    signal: AbortSignal | undefined,
+  ): Handle | undefined | Promise<Handle | undefined> {
+    if (scope?.binding !== undefined) {
+      return this.sharedBy(scope).then((handle) => {
+        if (handle !== undefined && signal?.aborted) throw new AbortError(signal);
+        return handle;
+      });
+    }
+    const handle = scope?.bound;
+    if (handle !== undefined && signal?.aborted) throw new AbortError(signal);
+    return handle;
+  }
+
+  /** Runs `fn` on a lease, bound to nothing, which goes back whatever happens. */
+  protected async lendTo<Result>(
+    fn: (db: Handle, connection: Connection) => Result,
+    taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+  ): Promise<Awaited<Result>> {
     const lease = taken instanceof Lease ? taken : await taken;
     try {
       return await fn(handleOf(lease), lease.slot.connection);
@@ -200,19 +235,17 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   }
 
   protected override scope(): ScopeRef | undefined {
-    return this.#liveScope()?.ref;
+    return this.liveScope()?.ref;
   }
 
-  /** The innermost scope of this pool around the caller, ended or not. */
-  #innermost(around: Frame | undefined): Scope<Connection, Handle> | undefined {
-    for (let frame = around; frame !== undefined; frame = frame.next) {
-      if (frame.pool === this) return frame.scope as Scope<Connection, Handle>;
-    }
-    return undefined;
+  /** The innermost scope of this pool in a frame, ended or not. */
+  protected innermost(around: Frame | undefined): Scope<Connection, Handle> | undefined {
+    return scopeIn(around, this) as Scope<Connection, Handle> | undefined;
   }
 
-  #liveScope(around = frames.getStore()): Scope<Connection, Handle> | undefined {
-    const scope = this.#innermost(around);
+  /** The same, unless it has ended. */
+  protected liveScope(around = frames.getStore()): Scope<Connection, Handle> | undefined {
+    const scope = this.innermost(around);
     return scope === undefined || scope.ended ? undefined : scope;
   }
 
@@ -220,13 +253,14 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     label: string | undefined,
     signal: AbortSignal | undefined,
     outer: Scope<Connection, Handle> | undefined,
+    extent: 'connection' | 'transaction',
   ): Scope<Connection, Handle> {
     const parent = outer === undefined || outer.ended ? undefined : outer.ref;
-    return new Scope({ id: ++this.#lastScopeId, label, signal, parent, waiting: 0 });
+    return new Scope({ id: ++this.#lastScopeId, label, signal, parent, waiting: 0, ends: undefined }, extent);
   }
 
   /** The connection that another call is about to bind, `undefined` where that fails. */
-  async #sharedBy(scope: Scope<Connection, Handle>): Promise<Handle | undefined> {
+  protected async sharedBy(scope: Scope<Connection, Handle>): Promise<Handle | undefined> {
     try {
       await scope.binding;
     } catch {
@@ -244,14 +278,17 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const lease = await taken;
       if (!scope.ended) return scope.bind(lease);
       await lease.release('scope');
-      throw this.#endedError(scope);
+      throw this.endedError(scope);
     } finally {
       scope.binding = undefined;
     }
   }
 
-  #endedError({ ref }: Scope<Connection, Handle>): ScopeEndedError {
-    return new ScopeEndedError(this.name, ref.id, ref.label);
+  /** What work gets that outlived its scope. */
+  protected endedError({ ref, extent }: Scope<Connection, Handle>): Error {
+    return extent === 'transaction'
+      ? new TransactionEndedError(this.name, ref.label)
+      : new ScopeEndedError(this.name, ref.id, ref.label);
   }
 
   /** Ends a scope: what waits in it is cancelled, its lease released. Never throws or rejects. */
@@ -262,11 +299,13 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     scope.lease = undefined;
     scope.handle = undefined;
     if (ref.waiting > 0) {
-      this.cancelWaiters(ref, () => this.#endedError(scope));
+      this.cancelWaiters(ref, () => this.endedError(scope));
       // What still waits does so in detached scopes within this one, and no longer holds up those around it.
       for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;
     }
     ref.parent = undefined;
-    if (lease !== undefined && !lease.ended) return lease.release('scope');
+    ref.ends?.cancel(() => this.endedError(scope));
+    if (lease !== undefined && !lease.ended)
+      return lease.release(scope.extent === 'transaction' ? 'transaction' : 'scope');
   }
 }

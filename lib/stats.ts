@@ -123,6 +123,13 @@ export function newCounters(): PoolCounters {
   };
 }
 
+/** What a pool measures. */
+export interface Times {
+  readonly wait: DurationRecorder;
+  readonly hold: DurationRecorder;
+  readonly open: DurationRecorder;
+}
+
 /** What `pool.stats()` returns: gauges of this moment, counters and durations since the pool was made. */
 export interface PoolStats {
   /** Connections open or being opened. */

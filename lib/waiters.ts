@@ -4,17 +4,21 @@ import { Deadlines } from './deadlines.ts';
 import { AbortError } from './errors.ts';
 import type { ScopeRef, Site } from './holder.ts';
 
-/** What an acquire asks for. */
-export interface WaiterRequest {
-  readonly label: string | undefined;
+/** What a queue goes by. */
+export interface QueueRequest {
   readonly signal: AbortSignal | undefined;
   readonly priority: number;
   /** Milliseconds from `since`. */
   readonly timeout: number;
-  /** Time of the clock at which the acquire was called. */
+  /** Time of the clock at which it was asked: no earlier than that of any before it with the same timeout. */
   readonly since: number;
-  /** The scope it is called in, whose end cancels it. */
+  /** The scope it is asked in, whose end cancels it. */
   readonly scope: ScopeRef | undefined;
+}
+
+/** What an acquire asks for. */
+export interface WaiterRequest extends QueueRequest {
+  readonly label: string | undefined;
   /** The scope that will hold the lease until code in it gives it back. */
   readonly holder: ScopeRef | undefined;
   /** Where the acquire was called, if stacks are captured. */
@@ -24,15 +28,15 @@ export interface WaiterRequest {
 }
 
 /**
- * One queued acquire.
+ * One who waits in a queue, for a connection or for his turn.
  *
  * Invariant: it is settled exactly once, by whichever comes first of grant, timeout, abort and
- * rejection. Everything that settles it does so in one synchronous step, so a connection can not be
+ * rejection. Everything that settles it does so in one synchronous step, so nothing can be
  * granted to a waiter that has given up.
  */
-export class Waiter<Granted> {
+export class Waiter<Request extends QueueRequest, Granted> {
   /** What was asked for; nobody's once it is settled. */
-  request: WaiterRequest;
+  request: Request;
   /** Absolute time at which it gives up. An upper bound: `WaiterQueue.next` holds to it even if the timer is late. */
   readonly deadline: number;
   /** Gone once it is settled, because it would keep the outcome alive. Take it right after `add`. */
@@ -40,10 +44,10 @@ export class Waiter<Granted> {
   /** Set until it is settled. */
   #resolve: ((granted: Granted) => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
-  #onSettled: ((waiter: Waiter<Granted>) => void) | undefined;
+  #onSettled: ((waiter: Waiter<Request, Granted>) => void) | undefined;
   #onAbort: (() => void) | undefined;
 
-  constructor(request: WaiterRequest, onSettled: (waiter: Waiter<Granted>) => void) {
+  constructor(request: Request, onSettled: (waiter: Waiter<Request, Granted>) => void) {
     this.request = request;
     this.deadline = request.since + request.timeout;
     this.#onSettled = onSettled;
@@ -58,7 +62,7 @@ export class Waiter<Granted> {
   }
 
   /** Calls `onAbort` when the request's signal is aborted, unless the waiter is settled by then. */
-  listen(onAbort: (waiter: Waiter<Granted>) => void): void {
+  listen(onAbort: (waiter: Waiter<Request, Granted>) => void): void {
     this.#onAbort = () => onAbort(this);
     this.request.signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -85,14 +89,15 @@ export class Waiter<Granted> {
     if (this.#onAbort !== undefined) this.request.signal?.removeEventListener('abort', this.#onAbort);
     this.#onSettled?.(this);
     // A settled waiter may stay in the queues for a while, and must not keep its caller's world alive there.
-    this.request = nobody;
+    this.request = nobody as QueueRequest as Request;
     this.promise = undefined;
     this.#onAbort = undefined;
     this.#onSettled = undefined;
   }
 }
 
-const nobody: WaiterRequest = Object.freeze({
+// Of every kind of request at once.
+const nobody = Object.freeze({
   label: undefined,
   signal: undefined,
   priority: 0,
@@ -102,12 +107,12 @@ const nobody: WaiterRequest = Object.freeze({
   holder: undefined,
   site: undefined,
   wants: 'lease',
-});
+} satisfies WaiterRequest);
 
-export interface WaiterQueueHooks {
+export interface WaiterQueueHooks<Request extends QueueRequest> {
   /** The error of a waiter whose deadline has passed. Called once a waiter, before it is rejected. */
-  timeoutError(request: WaiterRequest): Error;
-  onTimeout(request: WaiterRequest, error: Error): void;
+  timeoutError(request: Request): Error;
+  onTimeout(request: Request, error: Error): void;
   /** A signal was aborted, or a scope ended. */
   onAborted(): void;
 }
@@ -121,20 +126,20 @@ const slack = 64;
  * They sit in p-queue's `PriorityQueue`. Removing from the middle of it costs O(n), so a waiter that is settled
  * stays where it is, is skipped when its turn comes, and is swept out once the settled outnumber the live.
  */
-export class WaiterQueue<Granted> {
+export class WaiterQueue<Request extends QueueRequest, Granted> {
   readonly #clock: Clock;
-  readonly #hooks: WaiterQueueHooks;
+  readonly #hooks: WaiterQueueHooks<Request>;
   readonly #byTurn = new PriorityQueue();
-  readonly #deadlines = new Deadlines<Waiter<Granted>>();
+  readonly #deadlines = new Deadlines<Waiter<Request, Granted>>();
   /** Waiters by the scope they were called in; those outside every scope are not listed. */
-  readonly #byScope = new Map<ScopeRef, Set<Waiter<Granted>>>();
+  readonly #byScope = new Map<ScopeRef, Set<Waiter<Request, Granted>>>();
   /** Waiters not settled. */
   #live = 0;
   #timer: Timer | undefined;
   /** When `#timer` fires; `Infinity` without one. Never later than the earliest live deadline. */
   #timerDue = Infinity;
 
-  constructor(clock: Clock, hooks: WaiterQueueHooks) {
+  constructor(clock: Clock, hooks: WaiterQueueHooks<Request>) {
     this.#clock = clock;
     this.#hooks = hooks;
   }
@@ -144,8 +149,8 @@ export class WaiterQueue<Granted> {
   }
 
   /** Queues an acquire. The caller has checked that the signal is not aborted yet. */
-  add(request: WaiterRequest): Waiter<Granted> {
-    const waiter = new Waiter<Granted>(request, this.#settled);
+  add(request: Request): Waiter<Request, Granted> {
+    const waiter = new Waiter<Request, Granted>(request, this.#settled);
     if (request.signal !== undefined) waiter.listen(this.#aborted);
     enqueue(this.#byTurn, waiter, request.priority);
     this.#deadlines.add(waiter, request.timeout);
@@ -157,9 +162,9 @@ export class WaiterQueue<Granted> {
   }
 
   /** Takes out the waiter whose turn it is. One whose deadline has passed is refused on the way. */
-  next(now = this.#clock.now()): Waiter<Granted> | undefined {
+  next(now = this.#clock.now()): Waiter<Request, Granted> | undefined {
     while (this.#live > 0) {
-      const waiter = dequeue<Granted>(this.#byTurn);
+      const waiter = dequeue<Request, Granted>(this.#byTurn);
       if (waiter === undefined) return undefined;
       if (waiter.settled) continue;
       // Its own abort listener may come after the one that brought the connection here.
@@ -178,8 +183,8 @@ export class WaiterQueue<Granted> {
   }
 
   /** The one that came last of those called in a scope. */
-  newestInScope(): Waiter<Granted> | undefined {
-    let newest: Waiter<Granted> | undefined;
+  newestInScope(): Waiter<Request, Granted> | undefined {
+    let newest: Waiter<Request, Granted> | undefined;
     for (const waiters of this.#byScope.values()) {
       for (const waiter of waiters)
         if (newest === undefined || waiter.request.since >= newest.request.since) newest = waiter;
@@ -188,10 +193,10 @@ export class WaiterQueue<Granted> {
   }
 
   /** Rejects all that wait at the time of the call, each with an error of its own. */
-  rejectAll(makeError: (waiter: Waiter<Granted>) => Error): void {
+  rejectAll(makeError: (waiter: Waiter<Request, Granted>) => Error): void {
     // Counted first, so that what is queued by a listener meanwhile is not rejected with the rest.
     for (let left = this.#byTurn.size; left > 0; left--) {
-      const waiter = dequeue<Granted>(this.#byTurn);
+      const waiter = dequeue<Request, Granted>(this.#byTurn);
       if (waiter !== undefined && !waiter.settled) waiter.reject(makeError(waiter));
     }
   }
@@ -203,37 +208,37 @@ export class WaiterQueue<Granted> {
     this.#timerDue = Infinity;
   }
 
-  readonly #settled = (waiter: Waiter<Granted>): void => {
+  readonly #settled = (waiter: Waiter<Request, Granted>): void => {
     this.#live--;
     // Nothing keeps the process alive but a pending acquire. The timer itself is kept for the next one.
     if (this.#live === 0) this.#timer?.unref();
     const bound = 2 * this.#live + slack;
-    if (this.#byTurn.size > bound) sweep<Granted>(this.#byTurn, (live) => live.request.priority);
+    if (this.#byTurn.size > bound) sweep<Request, Granted>(this.#byTurn, (live) => live.request.priority);
     this.#deadlines.settled(this.#live);
     const { scope } = waiter.request;
     if (scope !== undefined) this.#leave(waiter, scope);
   };
 
-  readonly #aborted = (waiter: Waiter<Granted>): void => {
+  readonly #aborted = (waiter: Waiter<Request, Granted>): void => {
     const signal = waiter.request.signal as AbortSignal;
     if (waiter.reject(new AbortError(signal))) this.#hooks.onAborted();
   };
 
-  #enter(waiter: Waiter<Granted>, own: ScopeRef): void {
+  #enter(waiter: Waiter<Request, Granted>, own: ScopeRef): void {
     for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting++;
     const inScope = this.#byScope.get(own);
     if (inScope === undefined) this.#byScope.set(own, new Set([waiter]));
     else inScope.add(waiter);
   }
 
-  #leave(waiter: Waiter<Granted>, own: ScopeRef): void {
+  #leave(waiter: Waiter<Request, Granted>, own: ScopeRef): void {
     for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting--;
     const inScope = this.#byScope.get(own);
     inScope?.delete(waiter);
     if (inScope?.size === 0) this.#byScope.delete(own);
   }
 
-  #expire(waiter: Waiter<Granted>): void {
+  #expire(waiter: Waiter<Request, Granted>): void {
     const { request } = waiter;
     const error = this.#hooks.timeoutError(request);
     if (waiter.reject(error)) this.#hooks.onTimeout(request, error);
@@ -262,19 +267,22 @@ type Element = Parameters<PriorityQueue['enqueue']>[0];
 // Read by `enqueue` and not kept, so one serves all.
 const options = { priority: 0 };
 
-function enqueue<Granted>(queue: PriorityQueue, waiter: Waiter<Granted>, priority: number): void {
+function enqueue(queue: PriorityQueue, waiter: object, priority: number): void {
   options.priority = priority;
   queue.enqueue(waiter as unknown as Element, options);
 }
 
-function dequeue<Granted>(queue: PriorityQueue): Waiter<Granted> | undefined {
-  return queue.dequeue() as unknown as Waiter<Granted> | undefined;
+function dequeue<Request extends QueueRequest, Granted>(queue: PriorityQueue): Waiter<Request, Granted> | undefined {
+  return queue.dequeue() as unknown as Waiter<Request, Granted> | undefined;
 }
 
 /** Drops the settled. Those that stay come out in order, so each goes back in at the tail. */
-function sweep<Granted>(queue: PriorityQueue, priorityOf: (waiter: Waiter<Granted>) => number): void {
-  const live: Waiter<Granted>[] = [];
-  for (let waiter = dequeue<Granted>(queue); waiter !== undefined; waiter = dequeue<Granted>(queue)) {
+function sweep<Request extends QueueRequest, Granted>(
+  queue: PriorityQueue,
+  priorityOf: (waiter: Waiter<Request, Granted>) => number,
+): void {
+  const live: Waiter<Request, Granted>[] = [];
+  for (let waiter = dequeue<Request, Granted>(queue); waiter !== undefined; waiter = dequeue<Request, Granted>(queue)) {
     if (!waiter.settled) live.push(waiter);
   }
   for (const waiter of live) enqueue(queue, waiter, priorityOf(waiter));

@@ -3,6 +3,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
+import type { Verdict as ContentionVerdict } from '../bench/contention/bars.ts';
+import { mixes } from '../bench/contention/mixes.ts';
+import type { ComparisonRow, MixRow } from '../bench/contention/report.ts';
 import type { Verdict } from '../bench/lease/bars.ts';
 import type { Row } from '../bench/lease/report.ts';
 import { trials } from '../bench/lease/trials.ts';
@@ -70,6 +73,64 @@ test('a quick run measures every declared row for every contender, ends by itsel
   }
 });
 
+test('a quick run of transactions that await measures every mix for every contender, and loses nothing', async (t) => {
+  const json = join(temporaryDirectory(t), 'result.json');
+  const TMPDIR = temporaryDirectory(t);
+  const { code, stdout, stderr } = await bench(['contention', '--quick', '--json', json], { TMPDIR });
+  t.is(code, 0, stderr);
+  t.deepEqual(readdirSync(TMPDIR), []);
+
+  const result = JSON.parse(readFileSync(json, 'utf8')) as {
+    mixes: MixRow[];
+    comparisons: ComparisonRow[];
+    bars: ContentionVerdict[];
+  };
+  t.deepEqual(
+    result.mixes.map(({ id }) => id),
+    mixes.map(({ id }) => id),
+  );
+  for (const { id, title, loops, cells } of result.mixes) {
+    t.true(stdout.includes(`| ${title} `), title);
+    t.is(loops, 64);
+    t.deepEqual(
+      cells.map(({ name }) => name),
+      ['leasehold', 'mutex', 'generic-pool', 'kysely', 'knex'],
+    );
+    for (const { name, throughput, stall, errors, runs } of cells) {
+      const counts = runs.map((run) => run.committed + Object.values(run.errors).reduce((sum, one) => sum + one, 0));
+      t.deepEqual(
+        runs.map(({ operations }) => operations),
+        counts,
+        `${id} of ${name}`,
+      );
+      t.is(runs.length, name === 'generic-pool' && id !== 'read' ? 1 : 2, `${id} of ${name}`);
+      t.true(throughput.lower <= throughput.median && throughput.median <= throughput.upper, `${id} of ${name}`);
+      t.true(Number.isFinite(stall.worst) && stall.median <= stall.worst, `${id} of ${name}`);
+      if (name !== 'generic-pool') {
+        t.deepEqual(errors, {}, `${id} of ${name}`);
+        // Each of the loops has done one, and the mix is what it says.
+        for (const { committed, written } of runs) t.true(committed >= 64 && (id === 'read') === (written === 0), name);
+      }
+    }
+  }
+  t.deepEqual(
+    result.comparisons.map(({ id, cells }) => [id, ...cells.map(({ samples }) => samples.length)]),
+    [
+      ['beside', 2, 2],
+      ['uncontended', 16, 16, 16],
+    ],
+  );
+  for (const { title, cells } of result.comparisons) {
+    t.true(stdout.includes(`| ${title} `), title);
+    for (const { name, samples } of cells) t.true(Math.min(...samples) > 0, name);
+  }
+  t.is(result.bars.length, 6);
+  for (const { claim, bound, limit, value, met } of result.bars) {
+    t.is(met, bound === 'at least' ? value >= limit : value <= limit, claim);
+    t.regex(stdout, new RegExp(String.raw`\| ${claim} .*\| ${met ? 'met' : 'NOT met'}`));
+  }
+});
+
 test('--only runs the rows it names, for as many rounds as are asked for', async (t) => {
   const json = join(temporaryDirectory(t), 'result.json');
   const { code, stderr } = await bench(['lease', '--quick', '--only', 'EMPTY', '--rounds', '4', '--json', json]);
@@ -93,6 +154,7 @@ test('--help lists the benches and the options', async (t) => {
   const { code, stdout, stderr } = await bench(['--help']);
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   t.regex(stdout, /^ {2}lease /m);
+  t.regex(stdout, /^ {2}contention /m);
   for (const option of ['rounds', 'quick', 'only', 'json', 'write']) t.true(stdout.includes(`  --${option}`), option);
 });
 
@@ -104,6 +166,7 @@ const mistakes: readonly (readonly [args: readonly string[], line: RegExp])[] = 
   [['lease', '--fast'], /--fast.*--help/],
   [['lease', '--only'], /--only.*--help/],
   [['lease', '--only', 'nothing of the kind'], /"nothing of the kind".*contended-64/],
+  [['contention', '--only', 'nothing of the kind'], /"nothing of the kind".*mixed.*uncontended/],
   [['lease', '--rounds', '1.5'], /--rounds.*"1\.5"/],
   [['lease', '--rounds', '0'], /--rounds.*"0"/],
   [['lease', '--write', '--quick'], /--write/],

@@ -17,6 +17,10 @@ function make(capturesStacks = false, returning?: Promise<void>) {
     releasedTwice: () => {
       twice++;
     },
+    describe: () => {
+      throw new Error('Nobody asks');
+    },
+    report: () => {},
   };
   const lease = new Lease<typeof slot, object>(owner, 7, slot, 1000);
   return { lease, slot, retired, taken, twice: () => twice };
@@ -80,7 +84,7 @@ for (const [end, words] of [
 
 test('a use after the end of the scope names the scope', (t) => {
   const { lease } = make();
-  lease.scope = { id: 3, label: 'job', signal: undefined, parent: undefined, waiting: 0 };
+  lease.scope = { id: 3, label: 'job', signal: undefined, parent: undefined, waiting: 0, ends: undefined };
   void lease.release('scope');
   const error = lease.endedError();
   t.true(error instanceof ScopeEndedError);

@@ -17,14 +17,14 @@ function harness(clock = new FakeClock()) {
   const log: Outcome[] = [];
   const timeouts: (string | undefined)[] = [];
   let aborted = 0;
-  const queue = new WaiterQueue<string>(clock, {
+  const queue = new WaiterQueue<WaiterRequest, string>(clock, {
     timeoutError: (request) => new TimedOut(request.label),
     onTimeout: (request) => timeouts.push(request.label),
     onAborted: () => {
       aborted++;
     },
   });
-  const add = (label: string, options: Partial<WaiterRequest> = {}): Waiter<string> => {
+  const add = (label: string, options: Partial<WaiterRequest> = {}): Waiter<WaiterRequest, string> => {
     const waiter = queue.add({
       label,
       signal: undefined,
@@ -47,7 +47,7 @@ function harness(clock = new FakeClock()) {
 }
 
 function scopeRef(id: number, parent?: ScopeRef): ScopeRef {
-  return { id, label: undefined, signal: undefined, parent, waiting: 0 };
+  return { id, label: undefined, signal: undefined, parent, waiting: 0, ends: undefined };
 }
 
 test('waiters come out by priority, equal ones in order of arrival', (t) => {
@@ -177,7 +177,7 @@ test('the timer ends a wait that somebody began while others timed out', (t) => 
     site: undefined,
     wants: 'lease',
   });
-  const queue = new WaiterQueue<string>(clock, {
+  const queue = new WaiterQueue<WaiterRequest, string>(clock, {
     timeoutError: () => new TimedOut(),
     onTimeout: ({ label }) => {
       seen.push(label);
@@ -308,7 +308,7 @@ test('settled waiters do not pile up behind one that waits on', async (t) => {
   const { queue, add } = harness();
   // First in both orders, so that nothing behind it ever reaches a head.
   add('patient', { priority: 1, timeout: 500 });
-  const refs: WeakRef<Waiter<string>>[] = [];
+  const refs: WeakRef<Waiter<WaiterRequest, string>>[] = [];
   for (let index = 0; index < 5000; index++) {
     const waiter = add(`${index}`);
     refs.push(new WeakRef(waiter));

@@ -3,10 +3,10 @@ import type { Driver } from '../driver.ts';
 import { OptionsError } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { PoolSettings } from '../options.ts';
-import { DurationRecorder, type PoolCounters } from '../stats.ts';
+import type { PoolCounters, Times } from '../stats.ts';
 import { Opener } from './opener.ts';
 import type { Patience } from './patience.ts';
-import { Slot } from './slot.ts';
+import { type Numbers, Slot } from './slot.ts';
 
 export interface InventoryContext<Connection extends object, Handle extends object> {
   readonly driver: Driver<Connection, Handle>;
@@ -16,6 +16,8 @@ export interface InventoryContext<Connection extends object, Handle extends obje
   readonly events: PoolEmitter;
   readonly counters: PoolCounters;
   readonly patience: Patience;
+  readonly numbers: Numbers;
+  readonly times: Times;
   /** A connection was opened. */
   readonly onOpened: () => void;
   /** There may be room to open a connection again: one was closed, an open ended, a pause is over. */
@@ -41,13 +43,11 @@ export class Inventory<Connection extends object, Handle extends object> {
   readonly #watchers = new Set<() => void>();
   /** Opens under way. Each holds its place until it is a slot, or has failed. */
   #opening = 0;
-  #lastId = 0;
   /** Raised by `retireAll`: a connection whose opening began before is retired on arrival. */
   #generation = 0;
   #disposed = false;
   max: number;
   min: number;
-  readonly openTime = new DurationRecorder();
 
   constructor(context: InventoryContext<Connection, Handle>) {
     this.#context = context;
@@ -174,12 +174,17 @@ export class Inventory<Connection extends object, Handle extends object> {
   #add(connection: Connection, startedAt: number, generation: number): Slot<Connection, Handle> {
     const { clock, counters, events, settings } = this.#context;
     const now = clock.now();
-    const slot = new Slot<Connection, Handle>(++this.#lastId, connection, now, settings.maxLifetime);
+    const slot = new Slot<Connection, Handle>(
+      ++this.#context.numbers.connection,
+      connection,
+      now,
+      settings.maxLifetime,
+    );
     if (generation !== this.#generation) slot.retire('drain');
     this.#opening--;
     this.#slots.add(slot);
     counters.opened++;
-    this.openTime.record(now - startedAt);
+    this.#context.times.open.record(now - startedAt);
     this.#context.onOpened();
     if (events.has('open')) events.emit('open', { connection: slot.id, took: now - startedAt });
     this.#notify();

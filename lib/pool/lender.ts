@@ -14,11 +14,11 @@ import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { PoolHooks, PoolSettings } from '../options.ts';
-import { DurationRecorder, type PoolCounters } from '../stats.ts';
+import type { PoolCounters, Times } from '../stats.ts';
 import { WaiterQueue, type WaiterRequest } from '../waiters.ts';
 import type { Inventory } from './inventory.ts';
 import type { Patience } from './patience.ts';
-import type { Slot, SlotLease } from './slot.ts';
+import type { Numbers, Slot, SlotLease } from './slot.ts';
 import { Turnaround } from './turnaround.ts';
 import { LeaseWatch } from './watch.ts';
 
@@ -30,6 +30,8 @@ export interface LenderContext<Connection extends object, Handle extends object>
   readonly events: PoolEmitter;
   readonly counters: PoolCounters;
   readonly patience: Patience;
+  readonly numbers: Numbers;
+  readonly times: Times;
   readonly inventory: Inventory<Connection, Handle>;
 }
 
@@ -50,10 +52,9 @@ export class Lender<Connection extends object, Handle extends object> {
   readonly #counters: PoolCounters;
   readonly #inventory: Inventory<Connection, Handle>;
   readonly #turnaround: Turnaround<Connection, Handle>;
-  readonly #waiters: WaiterQueue<SlotLease<Connection, Handle> | Handle>;
+  readonly #waiters: WaiterQueue<WaiterRequest, SlotLease<Connection, Handle> | Handle>;
   readonly #watch: LeaseWatch<Connection, Handle>;
-  readonly waitTime = new DurationRecorder();
-  readonly holdTime = new DurationRecorder();
+  readonly #times: Times;
   /** Leases given out and not come back. Equals the number of slots with a `lease`. */
   #leased = 0;
   #closed = false;
@@ -67,6 +68,7 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#events = events;
     this.#counters = counters;
     this.#inventory = inventory;
+    this.#times = context.times;
     this.#watch = new LeaseWatch({ ...context, waiting: () => this.#waiters.size });
     this.#turnaround = new Turnaround({
       ...context,
@@ -77,6 +79,8 @@ export class Lender<Connection extends object, Handle extends object> {
         releasedTwice: () => {
           counters.doubleReleases++;
         },
+        describe: (lease) => this.#watch.describe(lease),
+        report: (error, reason) => events.error(error, reason),
       },
       onRefused: (slot, error) => {
         // Where a hook refuses every new connection, the pool must not open one after the other without a pause.
@@ -320,8 +324,8 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#leased++;
     this.#counters.acquired++;
     const waited = now - request.since;
-    if (waited === 0) this.waitTime.recordZero();
-    else this.waitTime.record(waited);
+    if (waited === 0) this.#times.wait.recordZero();
+    else this.#times.wait.record(waited);
     if (this.#events.has('acquire')) {
       this.#events.emit('acquire', { lease: lease.id, connection: lease.slot.id, label: lease.label, waited });
     }
@@ -336,7 +340,7 @@ export class Lender<Connection extends object, Handle extends object> {
     slot.idleSince = now;
     this.#leased--;
     this.#counters.released++;
-    this.holdTime.record(now - lease.startedAt);
+    this.#times.hold.record(now - lease.startedAt);
     if (this.#events.has('release')) {
       this.#events.emit('release', {
         lease: lease.id,

@@ -1,7 +1,7 @@
 import { type InspectOptions, inspect } from 'node:util';
-import { type Clock, systemClock, type Timer } from '../clock.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Driver } from '../driver.ts';
-import { ClosedError, OptionsError } from '../errors.ts';
+import { ClosedError, type LeaseEnd, OptionsError } from '../errors.ts';
 import { PoolEmitter, type PoolEventName, type PoolListener, poolEventNames } from '../events.ts';
 import { type HolderInfo, joinSignals, type ScopeRef } from '../holder.ts';
 import { captureSite, Lease } from '../lease.ts';
@@ -17,19 +17,19 @@ import {
   type PoolHooks,
   type PoolSettings,
 } from '../options.ts';
-import { newCounters, type PoolStats } from '../stats.ts';
+import { DurationRecorder, newCounters, type PoolStats, type Times } from '../stats.ts';
 import type { WaiterRequest } from '../waiters.ts';
-import { Inventory } from './inventory.ts';
-import { handleOf, Lender } from './lender.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { handleOf } from './lender.ts';
 import { Patience, PatienceError } from './patience.ts';
 import type { SlotLease } from './slot.ts';
+import { Stock } from './stock.ts';
 
 /** A function of the public API, for stacks to begin at its caller. */
 export type Entry = (...args: never[]) => unknown;
 
-// Housekeeping runs this often, in milliseconds, or four times within the shortest limit it watches.
-const housekeepingInterval = 1000;
-const shortestInterval = 5;
+/** How a wait ended without what was waited for, as `counters` has it. */
+export type Refusal = 'timeouts' | 'refused' | 'aborted';
 
 /** A bounded pool of connections to any database. It knows no SQL and no async context. */
 export class Pool<Connection extends object, Handle extends object> {
@@ -38,13 +38,14 @@ export class Pool<Connection extends object, Handle extends object> {
   readonly #clock: Clock;
   readonly #events = new PoolEmitter();
   readonly #counters = newCounters();
-  readonly #inventory: Inventory<Connection, Handle>;
-  readonly #lender: Lender<Connection, Handle>;
+  /** Up to `max` connections, for everybody. */
+  readonly #main: Stock<Connection, Handle>;
+  /** One more, where the driver asks for it. */
+  readonly #reserve: Stock<Connection, Handle> | undefined;
+  readonly #times: Times = { wait: new DurationRecorder(), hold: new DurationRecorder(), open: new DurationRecorder() };
   readonly #patience: Patience;
   readonly #capturesStacks: boolean;
-  readonly #housekeepingInterval: number;
-  /** Set while a connection is open. Unref'd, and holds the pool weakly. */
-  #housekeeping: Timer | undefined;
+  readonly #housekeeping: Housekeeping<Pool<Connection, Handle>>;
   /** Whether `ready` has opened `min` connections, so that housekeeping keeps them up. */
   #warm = false;
   #closed = false;
@@ -61,24 +62,38 @@ export class Pool<Connection extends object, Handle extends object> {
     this.#settings = settings;
     this.#clock = clock;
     this.#capturesStacks = settings.leakThreshold !== Infinity;
-    const shortest = Math.min(settings.idleTimeout, settings.maxLifetime, settings.leakThreshold);
-    this.#housekeepingInterval = Math.max(shortestInterval, Math.min(housekeepingInterval, shortest / 4));
+    const { idleTimeout, maxLifetime, leakThreshold } = settings;
+    this.#housekeeping = new Housekeeping<Pool<Connection, Handle>>(
+      clock,
+      [idleTimeout, maxLifetime, leakThreshold],
+      this,
+      Pool.#tidyUp,
+    );
     this.#patience = new Patience(clock, settings.acquireTimeout);
     const shared = {
       driver,
       settings,
+      hooks,
       clock,
       events: this.#events,
       counters: this.#counters,
       patience: this.#patience,
+      numbers: { connection: 0, lease: 0 },
+      times: this.#times,
+      onOpened: () => this.#housekeeping.start(),
     };
-    this.#inventory = new Inventory<Connection, Handle>({
-      ...shared,
-      onOpen: hooks.onOpen,
-      onOpened: () => this.#keepHouse(),
-      onRoom: () => this.#lender.pump(),
-    });
-    this.#lender = new Lender({ ...shared, hooks, inventory: this.#inventory });
+    this.#main = new Stock(shared);
+    if (driver.hasReserve) {
+      this.#reserve = new Stock({ ...shared, settings: { ...settings, max: 1, min: 0, maxWaiting: Infinity } });
+    }
+  }
+
+  protected get clock(): Clock {
+    return this.#clock;
+  }
+
+  protected get acquireTimeout(): number {
+    return this.#settings.acquireTimeout;
   }
 
   /** Name in messages, events and `util.inspect`. */
@@ -102,7 +117,7 @@ export class Pool<Connection extends object, Handle extends object> {
     try {
       const scope = this.scope();
       const request = this.#request(checkAcquireOptions(options), this.acquire, scope, scope, 'handle');
-      const taken = this.#lender.take(request);
+      const taken = this.#main.lender.take(request);
       return taken instanceof Lease ? Promise.resolve(handleOf(taken)) : (taken as Promise<Handle>);
     } catch (error) {
       return Promise.reject(error);
@@ -117,9 +132,17 @@ export class Pool<Connection extends object, Handle extends object> {
    */
   tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'>): Handle | undefined {
     const scope = this.scope();
-    const lease = this.#lender.tryTake(
+    const lease = this.#main.lender.tryTake(
       this.#request(checkAcquireOptions(options), this.tryAcquire, scope, scope, 'lease'),
     );
+    return lease && handleOf(lease);
+  }
+
+  /** As `tryAcquire`, of the connection in reserve. */
+  protected tryReserve(options: AcquireOptions): Handle | undefined {
+    const scope = this.scope();
+    const request = this.#request(options, this.tryAcquire, scope, scope, 'lease');
+    const lease = this.#reserve?.lender.tryTake(request);
     return lease && handleOf(lease);
   }
 
@@ -129,9 +152,26 @@ export class Pool<Connection extends object, Handle extends object> {
     entry: Entry,
     scope = this.scope(),
     holder?: ScopeRef,
+    { lender } = this.#main,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    const taken = this.#lender.take(this.#request(options, entry, scope, holder, 'lease'));
+    const taken = lender.take(this.#request(options, entry, scope, holder, 'lease'));
     return taken instanceof Lease ? taken : (taken as Promise<SlotLease<Connection, Handle>>);
+  }
+
+  /** As `take`, of the connection in reserve. Whoever calls this sees to it that only one wants it at a time. */
+  protected takeReserve(
+    options: AcquireOptions,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+    holder: ScopeRef | undefined,
+  ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
+    return this.take(options, entry, scope, holder, this.#reserve);
+  }
+
+  /** Counts a wait outside the pool's own queue that ended in vain, and reports a timeout. */
+  protected noteRefusal(kind: Refusal | undefined, label: string | undefined, waited: number, error: unknown): void {
+    if (kind !== undefined) this.#counters[kind]++;
+    if (kind === 'timeouts') this.#events.emit('timeout', { label, waited, error: error as Error });
   }
 
   /** The scope of this pool that the caller runs in. The bare pool has none. */
@@ -141,7 +181,7 @@ export class Pool<Connection extends object, Handle extends object> {
 
   /** Rejects what waits in a scope that has ended. */
   protected cancelWaiters(scope: ScopeRef, makeError: () => Error): void {
-    this.#lender.cancelWaiters(scope, makeError);
+    this.#main.lender.cancelWaiters(scope, makeError);
   }
 
   #request(
@@ -172,14 +212,14 @@ export class Pool<Connection extends object, Handle extends object> {
    */
   async ready(): Promise<void> {
     this.#warm = true;
-    const inventory = this.#inventory;
+    const inventory = this.#main.inventory;
     const deadline = this.#clock.now() + this.#settings.acquireTimeout;
     const target = () => Math.max(1, inventory.min);
     const mayOpen = () => inventory.canOpen && inventory.staying < target();
     while (inventory.stayingOpen < target()) {
       if (this.closed) throw new ClosedError(this.name);
       try {
-        if (mayOpen()) this.#lender.offer(await inventory.open());
+        if (mayOpen()) this.#main.lender.offer(await inventory.open());
         else {
           // Others are opening, or the last attempt failed a moment ago.
           const settled = inventory.until(() => this.closed || mayOpen() || inventory.stayingOpen >= target());
@@ -188,7 +228,7 @@ export class Pool<Connection extends object, Handle extends object> {
       } catch (error) {
         if (this.closed) throw new ClosedError(this.name);
         if (error instanceof PatienceError || !this.#driver.isTransient(error)) {
-          throw this.#lender.openError(inventory.lastOpenError ?? error);
+          throw this.#main.lender.openError(inventory.lastOpenError ?? error);
         }
       }
     }
@@ -196,23 +236,26 @@ export class Pool<Connection extends object, Handle extends object> {
 
   /** Gauges of this moment, counters and durations since the pool was made. */
   stats(): PoolStats {
+    const sum = (gauge: (stock: Stock<Connection, Handle>) => number) =>
+      gauge(this.#main) + (this.#reserve === undefined ? 0 : gauge(this.#reserve));
     return {
-      size: this.#inventory.size,
-      idle: this.#inventory.idleCount,
-      leased: this.#lender.leased,
-      waiting: this.#lender.waiting,
-      max: this.#inventory.max,
-      min: this.#inventory.min,
+      size: sum(({ inventory }) => inventory.size),
+      idle: sum(({ inventory }) => inventory.idleCount),
+      leased: sum(({ lender }) => lender.leased),
+      waiting: sum(({ lender }) => lender.waiting),
+      max: this.#main.inventory.max,
+      min: this.#main.inventory.min,
       counters: { ...this.#counters },
-      waitTime: this.#lender.waitTime.summary(),
-      holdTime: this.#lender.holdTime.summary(),
-      openTime: this.#inventory.openTime.summary(),
+      waitTime: this.#times.wait.summary(),
+      holdTime: this.#times.hold.summary(),
+      openTime: this.#times.open.summary(),
     };
   }
 
   /** Who holds connections now, oldest first. */
   leases(): HolderInfo[] {
-    return this.#lender.watch.holders();
+    const holders = this.#stocks.flatMap(({ lender }) => lender.watch.holders());
+    return holders.toSorted((a, b) => b.age - a.age || a.id - b.id);
   }
 
   /**
@@ -222,10 +265,10 @@ export class Pool<Connection extends object, Handle extends object> {
    * @throws OptionsError, ClosedError
    */
   resize(change: { readonly max?: number | undefined; readonly min?: number | undefined }): void {
-    const { max, min } = checkResize(change, this.#inventory);
+    const { max, min } = checkResize(change, this.#main.inventory);
     if (this.closed) throw new ClosedError(this.name);
-    this.#inventory.resize(max, min);
-    this.#lender.pump();
+    this.#main.inventory.resize(max, min);
+    this.#main.lender.pump();
   }
 
   /**
@@ -233,13 +276,17 @@ export class Pool<Connection extends object, Handle extends object> {
    * when the last of them is closed. New acquires are served by new connections meanwhile.
    */
   async drain(): Promise<void> {
-    const present = this.#inventory.retireAll('drain');
-    await this.#inventory.until(() => present.every((slot) => !this.#inventory.slots.has(slot)));
+    await Promise.all(
+      this.#stocks.map(({ inventory }) => {
+        const present = inventory.retireAll('drain');
+        return inventory.until(() => present.every((slot) => !inventory.slots.has(slot)));
+      }),
+    );
   }
 
   /** Closes all idle connections, also below `min`, and returns how many. */
   closeIdle(): number {
-    return this.#inventory.closeIdle('closeIdle');
+    return this.#stocks.reduce((closed, { inventory }) => closed + inventory.closeIdle('closeIdle'), 0);
   }
 
   /**
@@ -251,7 +298,7 @@ export class Pool<Connection extends object, Handle extends object> {
   closeOverdue(age: number): number {
     checkDuration('age', age);
     const now = this.#clock.now();
-    return this.#lender.takeAway('overdue', (lease) => now - lease.startedAt >= age);
+    return this.#takeAway('overdue', (lease) => now - lease.startedAt >= age);
   }
 
   /**
@@ -279,18 +326,23 @@ export class Pool<Connection extends object, Handle extends object> {
   }
 
   async #shutDown(): Promise<void> {
-    this.#lender.close();
-    this.#inventory.dispose();
-    await this.#inventory.until(() => this.#inventory.size === 0);
-    if (this.#housekeeping !== undefined) this.#clock.cancel(this.#housekeeping);
-    this.#housekeeping = undefined;
+    await Promise.all(this.#stocks.map((stock) => stock.close()));
+    this.#housekeeping.stop();
     this.#events.clear();
   }
 
   #takeAwayAll(): void {
     // Those that nobody holds are being opened or between two leases, in a hook that has had its time.
     this.#patience.giveUp();
-    this.#lender.takeAway('closed', () => true);
+    this.#takeAway('closed', () => true);
+  }
+
+  #takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
+    return this.#stocks.reduce((taken, { lender }) => taken + lender.takeAway(end, from), 0);
+  }
+
+  get #stocks(): readonly Stock<Connection, Handle>[] {
+    return this.#reserve === undefined ? [this.#main] : [this.#main, this.#reserve];
   }
 
   /**
@@ -324,31 +376,18 @@ export class Pool<Connection extends object, Handle extends object> {
     return `${this.constructor.name} ${inspect(facts, options)}`;
   }
 
-  #keepHouse(): void {
-    this.#housekeeping ??= Pool.#scheduleHousekeeping(new WeakRef(this), this.#clock, this.#housekeepingInterval);
-  }
+  /** Static, because a function made in the constructor would hold the pool. */
+  static readonly #tidyUp = <C extends object, H extends object>(pool: Pool<C, H>): boolean => pool.#tidy();
 
-  /** Through a weak reference, so that the timer does not keep a forgotten pool and its connections alive. */
-  static #scheduleHousekeeping<Connection extends object, Handle extends object>(
-    pool: WeakRef<Pool<Connection, Handle>>,
-    clock: Clock,
-    interval: number,
-  ): Timer {
-    const timer = clock.after(interval, () => {
-      const alive = pool.deref();
-      if (alive !== undefined) alive.#tidy();
-    });
-    timer.unref();
-    return timer;
-  }
-
-  #tidy(): void {
-    this.#housekeeping = undefined;
-    this.#inventory.closeStale(this.#clock.now());
-    this.#lender.watch.inspect(this.#housekeepingInterval);
-    if (this.closed) return;
-    if (this.#warm) this.#lender.keepMin();
-    if (this.#inventory.size > 0 || this.#warm) this.#keepHouse();
+  /** Says whether there will be more to do. */
+  #tidy(): boolean {
+    for (const { inventory, lender } of this.#stocks) {
+      inventory.closeStale(this.#clock.now());
+      lender.watch.inspect(this.#housekeeping.interval);
+    }
+    if (this.closed) return false;
+    if (this.#warm) this.#main.lender.keepMin();
+    return this.#warm || this.#stocks.some(({ inventory }) => inventory.size > 0);
   }
 }
 

@@ -4,6 +4,12 @@ import type { LeasableSlot, Lease } from '../lease.ts';
 /** A lease of this pool. */
 export type SlotLease<Connection extends object, Handle extends object> = Lease<Slot<Connection, Handle>, Handle>;
 
+/** The last number given to a connection and to a lease, each unique in its pool. */
+export interface Numbers {
+  connection: number;
+  lease: number;
+}
+
 /** A place in the pool, with the one open connection it is for. It leaves the pool when that is closed. */
 export class Slot<Connection extends object, Handle extends object> implements LeasableSlot {
   /** Number of the connection, unique in its pool. */

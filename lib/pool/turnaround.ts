@@ -5,7 +5,7 @@ import { Lease, type LeaseOwner } from '../lease.ts';
 import type { PoolHooks } from '../options.ts';
 import type { PoolCounters } from '../stats.ts';
 import type { Patience } from './patience.ts';
-import type { Slot, SlotLease } from './slot.ts';
+import type { Numbers, Slot, SlotLease } from './slot.ts';
 
 export interface TurnaroundContext<Connection extends object, Handle extends object> {
   readonly driver: Driver<Connection, Handle>;
@@ -14,6 +14,7 @@ export interface TurnaroundContext<Connection extends object, Handle extends obj
   readonly events: PoolEmitter;
   readonly counters: PoolCounters;
   readonly patience: Patience;
+  readonly numbers: Numbers;
   readonly owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   /** `onAcquire` would not have a connection. */
   readonly onRefused: (slot: Slot<Connection, Handle>, error: unknown) => void;
@@ -30,7 +31,6 @@ export class Turnaround<Connection extends object, Handle extends object> {
   readonly #driver: Driver<Connection, Handle>;
   readonly #owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   readonly #onRelease: PoolHooks<Connection, Handle>['onRelease'];
-  #lastLeaseId = 0;
   /** What the last hook threw, `undefined` if it did not. */
   #lastFailure: unknown;
   /** Connections an `onAcquire` hook is working on. */
@@ -45,7 +45,7 @@ export class Turnaround<Connection extends object, Handle extends object> {
 
   /** A lease that has not begun: nobody has its handle but a hook. */
   lend(slot: Slot<Connection, Handle>, now: number): SlotLease<Connection, Handle> {
-    const lease: SlotLease<Connection, Handle> = new Lease(this.#owner, ++this.#lastLeaseId, slot, now);
+    const lease: SlotLease<Connection, Handle> = new Lease(this.#owner, ++this.#context.numbers.lease, slot, now);
     lease.handle = this.#driver.lend(slot.connection, lease);
     return lease;
   }

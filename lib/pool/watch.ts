@@ -39,7 +39,7 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
 
   holders(): HolderInfo[] {
     const now = this.#context.clock.now();
-    return this.held().map((lease) => this.#holder(lease, now));
+    return this.held().map((lease) => this.describe(lease, now));
   }
 
   /** The state of the pool for the error of somebody it refuses. */
@@ -96,7 +96,7 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
     if (lease.handle === undefined) this.#dropped.unregister(lease);
     const { events } = this.#context;
     if (lease.overdue && events.has('leak')) {
-      events.emit('leak', { kind: 'returned', holder: this.#holder(lease, now) });
+      events.emit('leak', { kind: 'returned', holder: this.describe(lease, now) });
     }
   }
 
@@ -110,10 +110,10 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
   #leaked(kind: 'overdue' | 'dropped', lease: SlotLease<Connection, Handle>, now: number): void {
     const { counters, events } = this.#context;
     counters.leaks++;
-    if (events.has('leak')) events.emit('leak', { kind, holder: this.#holder(lease, now) });
+    if (events.has('leak')) events.emit('leak', { kind, holder: this.describe(lease, now) });
   }
 
-  #holder(lease: SlotLease<Connection, Handle>, now: number): HolderInfo {
+  describe(lease: SlotLease<Connection, Handle>, now = this.#context.clock.now()): HolderInfo {
     const stack = lease.site?.stack;
     return {
       id: lease.id,
@@ -122,7 +122,7 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
       age: now - lease.startedAt,
       idleFor: now - lease.lastUsedAt,
       inTransaction: this.#context.driver.isInTransaction(lease.slot.connection),
-      mode: 'connection',
+      mode: lease.mode,
       scope: lease.scope?.id,
       ...(stack === undefined ? {} : { stack }),
     };

@@ -3,9 +3,8 @@ import Database from 'better-sqlite3';
 import type { LeasedDatabase } from './handle.ts';
 import { inspection } from './inspection.ts';
 import type { RowToggle } from './row-mode.ts';
+import { type Callback, withVariants } from './transaction-function.ts';
 
-// biome-ignore lint/suspicious/noExplicitAny: as better-sqlite3 types them, so that any function fits
-type Callback = (...params: any[]) => any;
 type AggregateOptions<T> = Parameters<typeof Database.prototype.aggregate<T>>[1];
 
 /** Where an ambient handle finds its connection. */
@@ -20,7 +19,6 @@ export interface AmbientSource {
   current(): LeasedDatabase | undefined;
 }
 
-const variants = ['default', 'deferred', 'immediate', 'exclusive'] as const;
 const source = Symbol('source');
 
 /**
@@ -68,16 +66,9 @@ export class AmbientDatabase implements Database.Database {
   transaction<F extends Callback>(fn: F): Database.Transaction<F> {
     if (typeof fn !== 'function') throw new TypeError('Expected first argument to be a function');
     const of = this[source];
-    const properties: PropertyDescriptorMap = { database: { value: this, enumerable: true } };
-    for (const variant of variants) {
-      properties[variant] = {
-        value: function ambientTransaction(this: unknown, ...params: unknown[]): unknown {
-          return (of.handle().transaction(fn)[variant] as Callback).apply(this, params);
-        },
-      };
-    }
-    for (const variant of variants) Object.defineProperties(properties[variant]?.value, properties);
-    return properties['default']?.value as Database.Transaction<F>;
+    return withVariants<F>(this, (variant, self, params) =>
+      (of.handle().transaction(fn)[variant] as Callback).apply(self, params),
+    );
   }
 
   exec(sql: string): this {

@@ -1,9 +1,12 @@
+import type { Cancellations } from '../cancellations.ts';
 import type { Clock } from '../clock.ts';
 import type { LeaseControl, Residue } from '../driver.ts';
-import type { RawDatabase } from './better-sqlite3.ts';
+import type { RawDatabase, RawStatement } from './better-sqlite3.ts';
+import type { WriteLane } from './lane.ts';
 import { flatRows, safeIntegerRows } from './row-mode.ts';
 import { type Notes, Session } from './session.ts';
 import { StatementCache } from './statement-cache.ts';
+import type { WaitSettings } from './waiting.ts';
 
 // Asked first, because to look at the temporary schema is to open the temporary database for good.
 const databasesQuery = "SELECT name FROM pragma_database_list WHERE name <> 'main'";
@@ -23,20 +26,67 @@ export interface CheckpointResult {
   readonly checkpointed: number;
 }
 
+/** What all connections of a pool have in common. */
+export interface ConnectionSettings extends WaitSettings {
+  readonly statementCache: number;
+  readonly busyTimeout: number;
+  readonly acquireTimeout: number;
+  readonly strictWrites: boolean;
+  /** Waits that end with the pool. */
+  readonly ends: Cancellations;
+}
+
 /** One open connection with its prepared statements, and the session of the lease that holds it. */
 export class SqliteConnection {
   readonly raw: RawDatabase;
   readonly statements: StatementCache;
   readonly clock: Clock;
+  readonly settings: ConnectionSettings;
+  /** The write lane of its file, `undefined` where that can only be read. */
+  readonly lane: WriteLane | undefined;
+  /** Whether it fails at a lock at once instead of blocking the event loop for up to `busyTimeout`. */
+  impatient = false;
+  /** Statements of Leasehold's own: BEGIN, COMMIT and the like. */
+  readonly #verbs = new Map<string, RawStatement>();
   /** At most one at a time: made by `lend`, ended by `reclaim`. */
   #session: Session | undefined;
   /** What was attached and temporary when the connection was new: by its definition, in words. */
   #schema: ReadonlyMap<string, string> = new Map();
 
-  constructor(raw: RawDatabase, statementCache: number, clock: Clock) {
+  constructor(raw: RawDatabase, settings: ConnectionSettings, lane: WriteLane | undefined, clock: Clock) {
     this.raw = raw;
+    this.settings = settings;
+    this.lane = lane;
     this.clock = clock;
-    this.statements = new StatementCache(raw, statementCache);
+    this.statements = new StatementCache(raw, settings.statementCache);
+  }
+
+  /** The session of the lease that holds it. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** A statement of Leasehold's own, prepared once. */
+  verb(sql: string): RawStatement {
+    let statement = this.#verbs.get(sql);
+    if (statement === undefined) {
+      statement = this.raw.prepare(sql);
+      this.#verbs.set(sql, statement);
+    }
+    return statement;
+  }
+
+  // By `exec`: a kept PRAGMA statement would do nothing, as this one takes effect when it is prepared.
+  beImpatient(): void {
+    if (this.impatient) return;
+    this.raw.exec('PRAGMA busy_timeout = 0');
+    this.impatient = true;
+  }
+
+  bePatient(): void {
+    if (!this.impatient) return;
+    this.raw.exec(`PRAGMA busy_timeout = ${this.settings.busyTimeout}`);
+    this.impatient = false;
   }
 
   /** Takes what `onOpen` has set up as the state that every lease begins with. */
@@ -61,12 +111,10 @@ export class SqliteConnection {
     const session = this.#session;
     this.#session = undefined;
     if (session === undefined) return undefined;
-    // Released from within a transaction function, which will COMMIT on this connection when it returns.
-    if (session.running > 0) {
-      session.noteTransaction();
-      session.noteBroken();
-    }
-    return session.notes && this.#cleanUp(session.notes);
+    session.end();
+    const residue = session.notes && this.#cleanUp(session.notes);
+    session.cleaned();
+    return residue;
   }
 
   #cleanUp(notes: Notes): Residue | undefined {
@@ -109,14 +157,10 @@ export class SqliteConnection {
   }
 
   /** One attempt at a checkpoint that waits for nobody. */
-  checkpoint(mode: CheckpointMode, busyTimeout: number): CheckpointResult {
-    this.raw.pragma('busy_timeout = 0');
-    try {
-      const [row] = this.raw.pragma(`wal_checkpoint(${mode})`) as [{ busy: number; log: number; checkpointed: number }];
-      return { busy: row.busy !== 0, log: row.log, checkpointed: row.checkpointed };
-    } finally {
-      this.raw.pragma(`busy_timeout = ${busyTimeout}`);
-    }
+  checkpoint(mode: CheckpointMode): CheckpointResult {
+    this.beImpatient();
+    const [row] = this.raw.pragma(`wal_checkpoint(${mode})`) as [{ busy: number; log: number; checkpointed: number }];
+    return { busy: row.busy !== 0, log: row.log, checkpointed: row.checkpointed };
   }
 
   #readSchema(): Map<string, string> {

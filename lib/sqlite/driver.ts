@@ -6,6 +6,7 @@ import { OptionsError } from '../errors.ts';
 import type { RawDatabase } from './better-sqlite3.ts';
 import { SqliteConnection } from './connection.ts';
 import { LeasedDatabase } from './handle.ts';
+import { laneOf, WriteLane } from './lane.ts';
 import type { PragmaValue, SqliteSettings } from './options.ts';
 
 /** SQLite, by better-sqlite3, as the pool sees it. */
@@ -14,6 +15,9 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   readonly #clock: Clock;
   readonly target: string;
   readonly limit: number;
+  readonly hasReserve: boolean;
+  /** The lane of the file that was opened last; each connection keeps its own. */
+  lane: WriteLane | undefined;
   /** Whether the pragma names have been checked; they are the same for every connection. */
   #checkedPragmas = false;
 
@@ -22,17 +26,19 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     this.#clock = clock;
     this.target = settings.file;
     this.limit = settings.isPrivate ? 1 : Infinity;
+    this.hasReserve = !settings.isPrivate && !settings.readonly;
   }
 
   open(): SqliteConnection {
-    const { file, isPrivate, readonly, statementCache, Database } = this.#settings;
+    const { file, isPrivate, readonly, Database } = this.#settings;
     // SQLite would open a file it may not write without a word, and fail at the first write.
     if (!readonly && !isPrivate) checkWritable(file);
     // Nothing waits for a lock while it opens: that would block the event loop. The pool tries again.
     const raw = new Database(file, { readonly, timeout: 0 }) as RawDatabase;
     try {
       this.#setUp(raw);
-      const connection = new SqliteConnection(raw, statementCache, this.#clock);
+      if (!readonly) this.lane = isPrivate ? new WriteLane(this.#clock) : laneOf(file, this.#clock);
+      const connection = new SqliteConnection(raw, this.#settings, this.lane, this.#clock);
       connection.settle();
       return connection;
     } catch (error) {

@@ -5,16 +5,12 @@ import type { SqliteConnection } from './connection.ts';
 import { inspection } from './inspection.ts';
 import { flatRows, safeIntegerRows } from './row-mode.ts';
 import type { Session } from './session.ts';
-import { classify, plainTraits, type SqlTraits } from './sql.ts';
+import { classify, type SqlTraits } from './sql.ts';
 import { LeasedStatement } from './statement.ts';
+import { type Callback, transactionRunner, withVariants } from './transaction-function.ts';
 
-// biome-ignore lint/suspicious/noExplicitAny: as better-sqlite3 types them, so that any function fits
-type Callback = (...params: any[]) => any;
 type LooseMethod = (...params: unknown[]) => unknown;
 type AggregateOptions<T> = Parameters<typeof Database.prototype.aggregate<T>>[1];
-
-/** The forms of a transaction function: how each begins. */
-const variants = ['default', 'deferred', 'immediate', 'exclusive'] as const;
 
 // A symbol rather than a private field: better-sqlite3's own handles work behind a Proxy, so these must too.
 const session = Symbol('session');
@@ -72,43 +68,24 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
     return statement as unknown as Database.Statement<BindParameters, Result>;
   }
 
+  /**
+   * A function that runs `fn` in a transaction. An async function gets a managed one: it waits for its turn to write
+   * without blocking the event loop, may `await` inside, and is a savepoint inside another; `default` begins it
+   * `IMMEDIATE`. Any other function runs synchronously, as in better-sqlite3.
+   */
   transaction<F extends Callback>(fn: F): Database.Transaction<F> {
-    const of = this[session];
-    const native = of.use().raw.transaction(fn);
-    const properties: PropertyDescriptorMap = { database: { value: this, enumerable: true } };
-    for (const variant of variants) {
-      const run = native[variant] as Callback;
-      properties[variant] = {
-        value: function leasedTransaction(this: unknown, ...params: unknown[]): unknown {
-          of.use();
-          of.running++;
-          try {
-            return run.apply(this, params);
-          } catch (error) {
-            // Where the ROLLBACK failed too, it is still open.
-            of.noteTransaction();
-            throw error;
-          } finally {
-            of.running--;
-          }
-        },
-      };
-    }
-    for (const variant of variants) Object.defineProperties(properties[variant]?.value, properties);
-    return properties['default']?.value as Database.Transaction<F>;
+    return withVariants<F>(this, transactionRunner(this[session], fn));
   }
 
   exec(source: string): this {
-    const { raw } = this[session].use();
-    this[session].noteSql(traitsOf(source));
-    raw.exec(source);
+    const of = this[session];
+    const traits = traitsOf(source);
+    runScript(of, traits, ({ raw }) => raw.exec(source));
     return this;
   }
 
   pragma(source: string, options?: Database.PragmaOptions): unknown {
-    const { raw } = this[session].use();
-    this[session].noteSql(traitsOf(source, 'PRAGMA'));
-    return raw.pragma(source, options);
+    return runScript(this[session], traitsOf(source, 'PRAGMA'), ({ raw }) => raw.pragma(source, options));
   }
 
   /** The program SQLite would run for a statement. */
@@ -195,6 +172,11 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
 // overridden above: theirs would look for a native object that a lease does not have.
 Object.setPrototypeOf(LeasedDatabase.prototype, Database.prototype);
 
+/** The session a handle stands for. */
+export function sessionOf(handle: LeasedDatabase): Session {
+  return handle[session];
+}
+
 /** Does something to the connection that cannot be undone, and notes it if it worked. */
 function change(
   handle: LeasedDatabase,
@@ -207,7 +189,25 @@ function change(
   of.noteSetting(trace);
 }
 
+/** Runs SQL that is not kept as a statement. */
+function runScript<Result>(of: Session, traits: SqlTraits, run: (connection: SqliteConnection) => Result): Result {
+  const connection = of.use();
+  const writes = traits.writes !== false;
+  if (writes) of.beforeWrite();
+  of.noteSql(traits);
+  try {
+    const result = run(connection);
+    if (writes) of.afterWrite();
+    return result;
+  } catch (error) {
+    of.afterError(error);
+    throw error;
+  } finally {
+    if (traits.transaction) of.afterControl();
+  }
+}
+
 /** What a text can leave behind, after a verb that better-sqlite3 puts before it. It refuses what is no string. */
 function traitsOf(source: unknown, verb = ''): SqlTraits {
-  return typeof source === 'string' ? classify(`${verb} ${source}`) : plainTraits;
+  return classify(typeof source === 'string' ? `${verb} ${source}` : '');
 }

@@ -10,6 +10,7 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
   readonly #rows: IterableIterator<Row>;
   readonly #prepared: RawStatement;
   readonly #session: Session;
+  readonly #writes: boolean;
   readonly #onDone: () => void;
   readonly #close: () => void;
   /** The statement it iterates. */
@@ -20,12 +21,14 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
     prepared: RawStatement,
     statement: Database.Statement,
     session: Session,
+    writes: boolean,
     onDone: () => void,
   ) {
     this.#rows = rows;
     this.#prepared = prepared;
     this.statement = statement;
     this.#session = session;
+    this.#writes = writes;
     this.#onDone = onDone;
     this.#close = () => void rows.return?.();
     session.noteIterator(this.#close);
@@ -34,6 +37,8 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
   next(): IteratorResult<Row> {
     try {
       this.#session.use();
+      // The first step does the writing, and its lock stays until the last.
+      if (this.#writes) this.#session.beforeWrite();
     } catch (error) {
       // A `for` loop does not close an iterator whose `next` throws, so an aborted one closes itself.
       if (!this.#session.lease.ended) this.#end();
@@ -41,8 +46,13 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
     }
     try {
       return this.#rows.next();
+    } catch (error) {
+      this.#look();
+      this.#session.afterError(error);
+      throw error;
     } finally {
       this.#look();
+      if (this.#writes) this.#session.afterWrite();
     }
   }
 
@@ -66,6 +76,8 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
 
   /** Lets go of the statement once the iteration is over: at the last row, by `return`, by a failed step. */
   #look(): void {
-    if (!this.#prepared.busy && this.#session.notes?.iterators.delete(this.#close)) this.#onDone();
+    if (this.#prepared.busy || !this.#session.notes?.iterators.delete(this.#close)) return;
+    this.#onDone();
+    this.#session.afterControl();
   }
 }

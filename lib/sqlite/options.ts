@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import BetterSqlite3 from 'better-sqlite3';
+import { Cancellations } from '../cancellations.ts';
 import { OptionsError } from '../errors.ts';
 import {
   checkOptions,
@@ -14,6 +15,7 @@ import {
   rules,
 } from '../options.ts';
 import type { DatabaseClass } from './better-sqlite3.ts';
+import type { ConnectionSettings } from './connection.ts';
 import type { LeasedDatabase } from './handle.ts';
 
 /** A value of a PRAGMA; `null` leaves SQLite's own. */
@@ -45,6 +47,14 @@ export interface SqlitePoolOptions extends PoolOptions {
   readonly readonly?: boolean | undefined;
 
   /**
+   * A synchronous write outside a transaction throws `ERR_LEASEHOLD_WRITE_LOCKED` always, not only where another holder
+   * in this process is writing. So a program that would fail under load fails in its first test. Writes are then done
+   * in `transaction`, by `run`, or with `write: true`.
+   * @defaultValue false
+   */
+  readonly strictWrites?: boolean | undefined;
+
+  /**
    * Prepared statements kept for each connection, the least recently used going first. Integer from 0.
    * @defaultValue 500
    */
@@ -71,15 +81,13 @@ export interface SqlitePoolOptions extends PoolOptions {
 }
 
 /** What the SQLite driver goes by: complete, checked, frozen. */
-export interface SqliteSettings {
+export interface SqliteSettings extends ConnectionSettings {
   /** Absolute path, `''` or `':memory:'`. */
   readonly file: string;
   /** Whether each connection has a database of its own. */
   readonly isPrivate: boolean;
   readonly pragmas: readonly (readonly [name: string, value: Exclude<PragmaValue, null>])[];
-  readonly busyTimeout: number;
   readonly readonly: boolean;
-  readonly statementCache: number;
   readonly Database: DatabaseClass;
 }
 
@@ -121,6 +129,7 @@ const sqliteRules = {
   // The bound of better-sqlite3's `timeout`.
   busyTimeout: rules.integerBetween(0, 2 ** 31 - 1),
   readonly: rules.boolean,
+  strictWrites: rules.boolean,
   statementCache: rules.integerFrom(0),
   Database: { allowed: 'a class with the API of better-sqlite3', accepts: (value) => typeof value === 'function' },
 } as const satisfies Record<keyof SqlitePoolOptions, Rule>;
@@ -148,19 +157,26 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
   }
   const given = Object.entries(options.pragmas ?? {}).filter(([, value]) => value !== undefined);
   const settings = Object.entries({ ...defaultPragmas, ...Object.fromEntries(given) });
+  const pool = poolSettings(options, {
+    name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),
+    max: isPrivate ? 1 : defaultMax,
+    // To close its connection is to lose a private database, so it is not done for want of use.
+    ...(isPrivate && { min: 1 }),
+  });
   return {
-    pool: poolSettings(options, {
-      name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),
-      max: isPrivate ? 1 : defaultMax,
-      // To close its connection is to lose a private database, so it is not done for want of use.
-      ...(isPrivate && { min: 1 }),
-    }),
+    pool,
     sqlite: Object.freeze({
+      pool: pool.name,
+      acquireTimeout: pool.acquireTimeout,
+      maxWaiting: pool.maxWaiting,
+      onRefused: () => {},
+      ends: new Cancellations(),
       file: path,
       isPrivate,
       pragmas: settings.filter((entry): entry is [string, Exclude<PragmaValue, null>] => entry[1] != null),
       busyTimeout: options.busyTimeout ?? 1000,
       readonly: options.readonly ?? false,
+      strictWrites: options.strictWrites ?? false,
       statementCache: options.statementCache ?? 500,
       Database: options.Database ?? BetterSqlite3,
     }),

@@ -1,33 +1,39 @@
 import { setTimeout } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import { type Clock, systemClock } from '../clock.ts';
+import { frames } from '../context.ts';
 import { OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
 import { type AcquireOptions, checkAcquireOptions } from '../options.ts';
-import { ScopedPool } from '../scope.ts';
+import type { Entry } from '../pool/pool.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
-import { SqliteDriver } from './driver.ts';
-import type { LeasedDatabase } from './handle.ts';
+import { type LeasedDatabase, sessionOf } from './handle.ts';
 import { type NormalizedOptions, normalize, type SqlitePoolOptions } from './options.ts';
+import type { Session } from './session.ts';
+import { classify } from './sql.ts';
+import { lockedOf } from './verbs.ts';
+import { untilUnlocked, type WaitRequest } from './waiting.ts';
+import { WritingPool } from './writing-pool.ts';
 
 /** Values for the parameters of a statement: by position, or by name. */
 export type BindValues = readonly unknown[] | Readonly<Record<string, unknown>>;
 
 /** A pool of connections to one SQLite file. Made by `createPool`. */
-export class SqlitePool extends ScopedPool<SqliteConnection, LeasedDatabase> {
+export class SqlitePool extends WritingPool {
   /** The handle of whatever connection the current scope holds. */
   readonly db: AmbientDatabase;
   readonly #clock: Clock;
-  readonly #busyTimeout: number;
   readonly #acquireTimeout: number;
+  readonly #hasLane: boolean;
 
   constructor(file: string, options: SqlitePoolOptions = {}, clock: Clock = systemClock) {
-    const { pool, sqlite, hooks } = normalize(file, options);
-    super(new SqliteDriver(sqlite, clock), pool, { ...hooks, onOpen: openHook(hooks.onOpen) }, clock);
+    const normalized = normalize(file, options);
+    const { pool, sqlite, hooks } = normalized;
+    super(normalized, { ...hooks, onOpen: openHook(hooks.onOpen) }, clock);
     this.#clock = clock;
-    this.#busyTimeout = sqlite.busyTimeout;
     this.#acquireTimeout = pool.acquireTimeout;
+    this.#hasLane = !sqlite.readonly;
     this.db = new AmbientDatabase({
       pool: pool.name,
       file: sqlite.file,
@@ -40,23 +46,93 @@ export class SqlitePool extends ScopedPool<SqliteConnection, LeasedDatabase> {
 
   /**
    * The first row of a query, `undefined` where there is none. Runs on the scope's connection, else on one
-   * taken for this query alone.
+   * taken for this query alone. What writes waits for its turn, as in `run`.
    */
   async get<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row | undefined> {
     const run = (db: LeasedDatabase) => db.prepare<unknown[], Row>(sql).get(...spread(values));
-    return this.borrow(run, checkAcquireOptions(options), this.get);
+    return this.#statement(sql, run, options, this.get);
   }
 
   /** All rows of a query. Runs as `get` does. */
   async all<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row[]> {
     const run = (db: LeasedDatabase) => db.prepare<unknown[], Row>(sql).all(...spread(values));
-    return this.borrow(run, checkAcquireOptions(options), this.all);
+    return this.#statement(sql, run, options, this.all);
   }
 
-  /** Runs a statement that returns no rows. Runs as `get` does. */
+  /**
+   * Runs a statement that returns no rows: in the transaction of the scope, if there is one; else by itself, when its
+   * turn to write has come. Neither other writers of this process nor another process's lock block the event loop.
+   *
+   * @throws WriteTimeoutError, QueueFullError, and all that `acquire` throws
+   */
   async run(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Database.RunResult> {
     const run = (db: LeasedDatabase) => db.prepare(sql).run(...spread(values));
-    return this.borrow(run, checkAcquireOptions(options), this.run);
+    return this.#statement(sql, run, options, this.run);
+  }
+
+  async #statement<Result>(
+    sql: string,
+    run: (db: LeasedDatabase) => Result,
+    options: AcquireOptions | undefined,
+    entry: Entry,
+  ): Promise<Awaited<Result>> {
+    const checked = checkAcquireOptions(options);
+    this.#refuseEscaped();
+    const scope = this.liveScope();
+    const request = this.waitRequest(checked, scope?.ref);
+    const shared = await this.shared(scope, checked.signal);
+    if (shared !== undefined) return await this.#onLease(shared, sql, run, request);
+    const { writes } = classify(typeof sql === 'string' ? sql : '');
+    if (writes === false || !this.#hasLane) return this.borrow(run, checked, entry);
+    if (writes === undefined && !(await this.borrow((db) => isWrite(db, sql), checked, entry))) {
+      return this.borrow(run, checked, entry);
+    }
+    const taken = this.takeWriter(request, 'statement', entry, scope?.ref);
+    return this.lendTo((db) => this.#unlocked(sessionOf(db), () => run(db), request), taken);
+  }
+
+  /** Runs a statement on a connection that is held already; if it writes, in its turn. */
+  async #onLease<Result>(
+    db: LeasedDatabase,
+    sql: string,
+    run: (db: LeasedDatabase) => Result,
+    request: WaitRequest,
+  ): Promise<Awaited<Result>> {
+    const session = sessionOf(db);
+    if (session.isManaged || !this.#hasLane || !isWrite(db, sql)) return await run(db);
+    // In a transaction that was begun by SQL it takes the lock until that ends.
+    const kind = session.isInTransaction() ? 'raw transaction' : 'statement';
+    const permit = await this.admit(session, request, kind);
+    try {
+      return await this.#unlocked(session, () => run(db), request);
+    } finally {
+      if (kind === 'statement') permit?.leave();
+      else session.afterControl();
+    }
+  }
+
+  /** Runs a statement of a session that holds the lane, without waiting for another process's lock inside SQLite. */
+  #unlocked<Result>(session: Session, run: () => Result, request: WaitRequest): Result | Promise<Result> {
+    const attempt = (): Result => {
+      session.impatient = true;
+      try {
+        if (!session.hasIterators) session.connection.beImpatient();
+        return run();
+      } finally {
+        session.impatient = false;
+      }
+    };
+    return untilUnlocked(attempt, request, request.since, () => lockedOf(session));
+  }
+
+  /** What is left over of a transaction must not go on by itself. */
+  #refuseEscaped(): void {
+    const frame = frames.getStore();
+    const scope = this.innermost(frame);
+    if (scope?.ended !== true) return;
+    const { level } = frame ?? {};
+    const isPart = scope.extent === 'transaction' || (level?.ended === true && level.scope === scope);
+    if (isPart) throw this.endedError(scope);
   }
 
   /**
@@ -70,7 +146,7 @@ export class SqlitePool extends ScopedPool<SqliteConnection, LeasedDatabase> {
     const checked = checkAcquireOptions(options);
     const { signal, timeout = this.#acquireTimeout } = checked;
     const deadline = this.#clock.now() + timeout;
-    const attempt = (_: LeasedDatabase, connection: SqliteConnection) => connection.checkpoint(mode, this.#busyTimeout);
+    const attempt = (_: LeasedDatabase, connection: SqliteConnection) => connection.checkpoint(mode);
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
       const patience = Math.max(deadline - this.#clock.now(), 1);
       const result = await this.borrow(attempt, { ...checked, timeout: patience }, this.checkpoint);
@@ -115,4 +191,10 @@ function openHook(
 function spread(values: BindValues | undefined): unknown[] {
   if (values === undefined) return [];
   return Array.isArray(values) ? values : [values];
+}
+
+/** Whether a statement writes. Where the text does not tell, SQLite does. */
+function isWrite(db: LeasedDatabase, sql: string): boolean {
+  const statement = db.prepare(sql);
+  return classify(sql).writes ?? !statement.readonly;
 }

@@ -1,7 +1,17 @@
+import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
 import { AbortError } from '../errors.ts';
+import type { Transactions } from '../transaction.ts';
+import {
+  ReadOnlyError,
+  TransactionEndedError,
+  TransactionManagedError,
+  WriteLockedError,
+} from '../transaction-errors.ts';
 import type { SqliteConnection } from './connection.ts';
-import { plainTraits, type SqlTraits } from './sql.ts';
+import { WritePermit, type Writer } from './permit.ts';
+import type { SqlTraits } from './sql.ts';
+import type { SqliteRequest } from './transaction-options.ts';
 
 /** What a lease has done that could outlast it. */
 export interface Notes {
@@ -18,21 +28,34 @@ export interface Notes {
 }
 
 /**
- * What one lease does with its connection: the guard before each use, and the notes from which the clean-up
- * knows what to look for. A lease that left no notes returns without one call into SQLite.
+ * What one lease does with its connection: the guard before each use, its transactions and its right to write, and the
+ * notes from which the clean-up knows what to look for. A lease that left no notes returns without one call into SQLite.
  *
  * Invariant: whatever could outlast the lease is noted in the synchronous step in which it is done.
  */
-export class Session {
+export class Session implements Writer {
   readonly connection: SqliteConnection;
   readonly lease: LeaseControl;
   notes: Notes | undefined;
   /** Synchronous transaction functions that have not returned. */
   running = 0;
+  /** Made by the first transaction that Leasehold manages. */
+  managed: Transactions<SqliteRequest> | undefined;
+  /** Whether a synchronous transaction function has returned a promise, and so may go on after its transaction. */
+  hasEscaped = false;
+  /** The right to write: for a transaction, until the end of the lease, or for a transaction that was begun by SQL. */
+  permit: WritePermit | undefined;
+  /** Whether statements are to fail at a lock rather than wait for it: somebody waits for them from a timer. */
+  impatient = false;
 
   constructor(connection: SqliteConnection, lease: LeaseControl) {
     this.connection = connection;
     this.lease = lease;
+  }
+
+  /** Whether a transaction that Leasehold manages is open. */
+  get isManaged(): boolean {
+    return this.managed?.current !== undefined;
   }
 
   /** Throws after the end of the lease or the abort of its signal; else the connection is good until the next `await`. */
@@ -43,17 +66,89 @@ export class Session {
     return this.connection;
   }
 
-  /** As `guard`, for what counts as use of the connection. */
+  /** As `guard`, for what counts as use of the connection. Also throws where another branch has a transaction open. */
   use(): SqliteConnection {
     const connection = this.guard();
+    if (this.managed !== undefined) this.managed.check();
+    if (this.hasEscaped) this.#refuseEscaped();
+    if (connection.impatient && !this.impatient && !this.hasIterators) connection.bePatient();
     this.lease.lastUsedAt = connection.clock.now();
     return connection;
   }
 
-  /** SQL is about to be prepared or run. */
+  /**
+   * A statement that may write is about to run, after `use`.
+   * @throws ReadOnlyError, WriteLockedError
+   */
+  beforeWrite(): void {
+    const level = this.managed?.current;
+    if (level !== undefined) {
+      if (level.readOnly) throw new ReadOnlyError(this.lease.pool, level.request.label ?? this.lease.label, 'read');
+      return;
+    }
+    const { lane, settings } = this.connection;
+    // Without a lane the file is read-only, as SQLite will say.
+    if (this.permit !== undefined || lane === undefined) return;
+    const { holder } = lane;
+    if (holder !== undefined) throw new WriteLockedError(settings.pool, holder.describe(), 'held');
+    if (settings.strictWrites) throw new WriteLockedError(settings.pool, undefined, 'strict');
+  }
+
+  /** It has run. If that left a lock behind, others of this process must know of it. */
+  afterWrite(): void {
+    if (this.permit !== undefined || this.isManaged || !this.isInTransaction()) return;
+    const { lane } = this.connection;
+    if (lane === undefined) return;
+    const permit = this.makePermit('raw transaction');
+    if (lane.tryEnter(permit)) permit.give(this);
+  }
+
+  /** What may have ended a transaction that was begun by SQL has run. */
+  afterControl(): void {
+    if (this.permit?.isOver() === true) this.permit.leave();
+  }
+
+  /** A statement has thrown. */
+  afterError(error: unknown): void {
+    this.managed?.noteError(error);
+    this.afterControl();
+  }
+
+  makePermit(kind: WritePermit['kind'], label = this.lease.label, endsWithTransaction = false): WritePermit {
+    const { clock, lane, settings } = this.connection;
+    if (lane === undefined) throw new ReadOnlyError(settings.pool, label, 'pool');
+    return new WritePermit(lane, { clock, pool: settings.pool, label }, kind, endsWithTransaction);
+  }
+
+  /** Whether a transaction is open, managed or not. While an iterator is, SQLite does not say. */
+  isInTransaction(): boolean {
+    const mayBe = this.isManaged || this.running > 0 || this.notes?.mayBeInTransaction === true || this.hasIterators;
+    return mayBe && (this.hasIterators || this.connection.raw.inTransaction);
+  }
+
+  get hasIterators(): boolean {
+    return this.notes !== undefined && this.notes.iterators.size > 0;
+  }
+
+  /** Returns every open iterator. */
+  closeIterators(): void {
+    for (const close of this.notes?.iterators ?? []) close();
+    this.notes?.iterators.clear();
+  }
+
+  /**
+   * SQL is about to be prepared or run.
+   * @throws TransactionManagedError where it would begin or end something in a transaction that Leasehold manages
+   */
   noteSql(traits: SqlTraits): void {
-    if (traits === plainTraits) return;
-    if (traits.transaction) this.noteTransaction();
+    if (traits.plain) return;
+    if (traits.transaction) {
+      const level = this.managed?.here() ?? this.managed?.current;
+      if (level !== undefined) {
+        throw new TransactionManagedError(this.lease.pool, level.request.label ?? this.lease.label);
+      }
+      this.noteTransaction();
+    }
     if (traits.schema) this.#noted().mayHaveChangedSchema = true;
     for (const setting of traits.settings) this.noteSetting(setting);
   }
@@ -82,6 +177,30 @@ export class Session {
       return await backup;
     } finally {
       notes.backups--;
+    }
+  }
+
+  /** The lease has ended. Nothing is cleaned up yet. */
+  end(): void {
+    // Released from within a transaction function, which will COMMIT on this connection when it returns.
+    if (this.running > 0) {
+      this.noteTransaction();
+      this.noteBroken();
+    }
+    if (this.isManaged) this.noteTransaction();
+  }
+
+  /** The clean-up is done. */
+  cleaned(): void {
+    this.managed?.leaseEnded();
+    this.permit?.leave();
+  }
+
+  /** Work of a synchronous transaction function that went on when its transaction was over would commit by itself. */
+  #refuseEscaped(): void {
+    for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
+      if (level.owner === this && this.running === 0)
+        throw new TransactionEndedError(this.lease.pool, this.lease.label);
     }
   }
 

@@ -1,5 +1,9 @@
 /** What running a statement or script can leave behind on its connection. */
 export interface SqlTraits {
+  /** Whether it leaves nothing behind and may be kept. */
+  readonly plain: boolean;
+  /** Whether it writes to the file, or takes a lock as if; `undefined` where only SQLite can tell. */
+  readonly writes: boolean | undefined;
   /** It may open a transaction or savepoint, so the connection is asked on return. */
   readonly transaction: boolean;
   /** It may attach a database or change temporary objects, so the connection is asked on return. */
@@ -10,13 +14,11 @@ export interface SqlTraits {
   readonly cacheable: boolean;
 }
 
-/** Queries and data changes: nothing is left behind. */
-export const plainTraits: SqlTraits = Object.freeze({
-  transaction: false,
-  schema: false,
-  settings: [],
-  cacheable: true,
-});
+// Queries and data changes leave nothing behind. WITH may begin either.
+const nothing = { plain: true, transaction: false, schema: false, settings: [], cacheable: true };
+export const query: SqlTraits = Object.freeze({ ...nothing, writes: false });
+export const dataChange: SqlTraits = Object.freeze({ ...nothing, writes: true });
+const either: SqlTraits = Object.freeze({ ...nothing, writes: undefined });
 
 // SQLite's tokens as far as they matter here. White space is what SQLite or better-sqlite3 takes for it. A doubled
 // quote inside a quoted token reads as two tokens, which does no harm. What is unterminated runs to the end.
@@ -28,9 +30,12 @@ const quoted = /^['"`[]/;
 
 // Verbs after which nothing has to be looked at. Tested before the statement is taken apart, because
 // nearly every statement begins with one of them.
-const plainStart = /^[ \t\n\f\r]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|VALUES)\b[^;]*(?:;[ \t\n\f\r]*)?$/i;
+const plainStart = /^[ \t\n\f\r]*(?:(SELECT|VALUES)|(INSERT|UPDATE|DELETE|REPLACE)|WITH)\b[^;]*(?:;[ \t\n\f\r]*)?$/i;
 
 const control = new Set(['begin', 'commit', 'end', 'rollback', 'savepoint', 'release']);
+
+// What takes no lock to write. COMMIT ends a write, and needs no more than it has.
+const reading = new Set(['select', 'values', 'commit', 'end', 'rollback', 'savepoint', 'release', 'attach', 'detach']);
 
 // Any of these may concern an attached database, or a temporary object that `onOpen` made without saying so.
 const schemaVerbs = new Set(['drop', 'alter', 'attach', 'analyze']);
@@ -52,41 +57,69 @@ const asking = new Set([
   'wal_checkpoint',
 ]);
 
+// Pragmas that write to the file, or lock it as if, when they are given an argument.
+const writing = new Set([
+  'application_id',
+  'auto_vacuum',
+  'encoding',
+  'journal_mode',
+  'page_size',
+  'schema_version',
+  'user_version',
+]);
+
+// And those that do without one, too.
+const maintaining = new Set(['incremental_vacuum', 'optimize']);
+
 // Pragmas that are stored in the file. That of the temporary database goes with the connection.
 const inFile = new Set(['application_id', 'schema_version', 'user_version']);
 
 /**
- * Tells what a statement, or a script of several, can leave behind. It errs on the side of "may": an answer of
- * `plainTraits` is certain, any other only costs a look at the connection, or a new one.
+ * Tells what a statement, or a script of several, can leave behind. It errs on the side of "may": an answer of "nothing"
+ * is certain, any other only costs a look at the connection, or a new one.
  */
 export function classify(sql: string): SqlTraits {
-  if (plainStart.test(sql)) return plainTraits;
-  const traits: MutableTraits = { transaction: false, schema: false, settings: [], cacheable: true };
-  for (const head of statements(sql)) note(head, traits);
+  const plain = plainStart.exec(sql);
+  if (plain !== null) return plain[1] === undefined ? (plain[2] === undefined ? either : dataChange) : query;
+  const traits: MutableTraits = {
+    plain: false,
+    writes: false,
+    transaction: false,
+    schema: false,
+    settings: [],
+    cacheable: true,
+  };
+  for (const statement of statements(sql)) note(statement, traits);
   return traits;
 }
 
 type MutableTraits = { -readonly [Key in keyof SqlTraits]: SqlTraits[Key] } & { settings: string[] };
+
+/** A statement of a script. */
+interface Statement {
+  /** Its first words and punctuation from the verb on, unquoted and in lower case. */
+  readonly head: readonly string[];
+  /** Whether EXPLAIN stands before it. That does not keep a PRAGMA from taking effect. */
+  readonly explained: boolean;
+}
 
 const createTrigger = /^create (?:temp |temporary )?trigger$/;
 
 // CREATE TABLE IF NOT EXISTS schema . name
 const headLength = 8;
 
-/**
- * The statements of a script: of each its first words and punctuation from the verb on, unquoted and in lower case.
- * EXPLAIN is left out: it does not keep a PRAGMA from taking effect.
- */
-function* statements(sql: string): Generator<string[]> {
+function* statements(sql: string): Generator<Statement> {
   let head: string[] = [];
+  let explained = false;
   // The two words before the present one, to find the end of a trigger's body.
   let [last, secondLast] = ['', ''];
   let inTrigger = false;
   for (const [token] of sql.matchAll(tokenPattern)) {
     if (skipped.test(token)) continue;
     if (token === ';' && !(inTrigger && !(last === 'end' && secondLast === ';'))) {
-      if (head.length > 0) yield head;
+      if (head.length > 0) yield { head, explained };
       head = [];
+      explained = false;
       [last, secondLast, inTrigger] = ['', '', false];
       continue;
     }
@@ -94,6 +127,7 @@ function* statements(sql: string): Generator<string[]> {
     const explains =
       head.length === 0 &&
       (word === 'explain' || (last === 'explain' && word === 'query') || (last === 'query' && word === 'plan'));
+    explained ||= explains;
     if (!explains && head.length < headLength) {
       head.push(word);
       // CREATE [TEMP] TRIGGER: its body has semicolons of its own, and is over at `; END ;` as in sqlite3_complete().
@@ -101,7 +135,7 @@ function* statements(sql: string): Generator<string[]> {
     }
     [last, secondLast] = [word, last];
   }
-  if (head.length > 0) yield head;
+  if (head.length > 0) yield { head, explained };
 }
 
 /** Whether a CREATE makes its object in the file: an index or trigger may be on a temporary table without saying so. */
@@ -110,14 +144,28 @@ function inMain([kind = '', ...rest]: readonly string[]): boolean {
   return isNamed && !rest.includes('temp');
 }
 
-function note([verb = '', ...rest]: readonly string[], traits: MutableTraits): void {
+function note({ head: [verb = '', ...rest], explained }: Statement, traits: MutableTraits): void {
+  if (verb === 'pragma') notePragma(rest, traits);
+  else if (!explained && verb === 'with') traits.writes ||= undefined;
+  else if (
+    !explained &&
+    !reading.has(verb) &&
+    !(verb === 'begin' && !/^(?:immediate|exclusive)$/.test(rest[0] ?? ''))
+  ) {
+    traits.writes = true;
+  }
   if (control.has(verb)) traits.transaction = true;
-  else if (verb === 'pragma') {
-    traits.cacheable = false;
-    const schema = rest[1] === '.' ? rest[0] : 'main';
-    const [name = '', mark] = rest[1] === '.' ? rest.slice(2) : rest;
-    const harmless = asking.has(name) || (inFile.has(name) && schema !== 'temp');
-    if ((mark === '=' || mark === '(') && !harmless) traits.settings.push(`pragma ${name}`);
-  } else if (verb === 'detach') traits.settings.push('detached database');
+  else if (verb === 'detach') traits.settings.push('detached database');
   else if (schemaVerbs.has(verb) || (verb === 'create' && !inMain(rest))) traits.schema = true;
+}
+
+function notePragma(words: readonly string[], traits: MutableTraits): void {
+  traits.cacheable = false;
+  const schema = words[1] === '.' ? words[0] : 'main';
+  const [name = '', mark, argument = ''] = words[1] === '.' ? words.slice(2) : words;
+  const isGiven = mark === '=' || mark === '(';
+  if (isGiven && !asking.has(name) && !(inFile.has(name) && schema !== 'temp')) traits.settings.push(`pragma ${name}`);
+  // All modes of a checkpoint but the passive one wait for readers and writers.
+  const waits = name === 'wal_checkpoint' && isGiven && argument !== 'passive';
+  if (waits || maintaining.has(name) || (isGiven && writing.has(name))) traits.writes = true;
 }

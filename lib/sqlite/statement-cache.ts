@@ -16,6 +16,8 @@ export class SharedStatement {
   readonly reader: boolean;
   /** Whether SQLite takes it for one that changes nothing. */
   readonly readonly: boolean;
+  /** Whether it writes to the file, or takes a lock as if. */
+  readonly writes: boolean;
   #statement: RawStatement | undefined;
   #mode: number;
   /** When it was last asked for, counted in uses of its cache. */
@@ -29,6 +31,8 @@ export class SharedStatement {
     this.#statement = cache.database.prepare(sql);
     this.reader = this.#statement.reader;
     this.readonly = this.#statement.readonly;
+    // Of pragmas SQLite says "not read-only" even where one only asks.
+    this.writes = traits.writes ?? !this.readonly;
   }
 
   /** The statement in a row mode, good until the next call. */

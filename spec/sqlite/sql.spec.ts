@@ -1,5 +1,13 @@
 import test from 'ava';
-import { classify, plainTraits } from '../../lib/sqlite/sql.ts';
+import { classify, dataChange, query } from '../../lib/sqlite/sql.ts';
+
+const nothing = { transaction: false, schema: false, settings: [], cacheable: true };
+
+/** What is left behind, without whether it is written. */
+function left(sql: string) {
+  const { plain: _plain, writes: _writes, ...traces } = classify(sql);
+  return traces;
+}
 
 test('common statements leave nothing behind', (t) => {
   for (const sql of [
@@ -29,13 +37,13 @@ test('common statements leave nothing behind', (t) => {
     '-- nothing',
     '/* open',
   ]) {
-    t.deepEqual(classify(sql), plainTraits, sql);
+    t.deepEqual(left(sql), nothing, sql);
   }
 });
 
 test('queries and data changes are told from one object, without taking them apart', (t) => {
-  for (const sql of ['SELECT 1', '  UPDATE item SET name = ?;\n', 'with a as (select 1) select * from a']) {
-    t.is(classify(sql), plainTraits);
+  for (const sql of ['SELECT 1', '  UPDATE item SET name = ?;\n', ' VALUES (1)']) {
+    t.true([query, dataChange].includes(classify(sql)), sql);
   }
 });
 
@@ -49,7 +57,7 @@ test('pragmas that ask or that change the file are no settings, but are never ke
     'PRAGMA wal_checkpoint(TRUNCATE)',
     'EXPLAIN PRAGMA cache_size',
   ]) {
-    t.deepEqual(classify(sql), { ...plainTraits, cacheable: false }, sql);
+    t.deepEqual(left(sql), { ...nothing, cacheable: false }, sql);
   }
 });
 
@@ -63,7 +71,7 @@ test('pragmas that set something are told by name', (t) => {
     'PRAGMA a = 1; SELECT 1; PRAGMA b(2); PRAGMA c': ['pragma a', 'pragma b'],
   };
   for (const [sql, expected] of Object.entries(settings)) {
-    t.deepEqual(classify(sql), { ...plainTraits, settings: expected, cacheable: false }, sql);
+    t.deepEqual(left(sql), { ...nothing, settings: expected, cacheable: false }, sql);
   }
 });
 
@@ -80,7 +88,7 @@ test('statements that begin or end a transaction or savepoint have the connectio
     'SELECT 1; BEGIN',
     "INSERT INTO a VALUES (';'); SAVEPOINT b; SELECT 1",
   ]) {
-    t.deepEqual(classify(sql), { ...plainTraits, transaction: true }, sql);
+    t.deepEqual(left(sql), { ...nothing, transaction: true }, sql);
   }
 });
 
@@ -106,29 +114,85 @@ test('statements that may change temporary objects or attach a database have the
     'ATTACH DATABASE ? AS ?',
     'SELECT 1; DROP VIEW a',
   ]) {
-    t.deepEqual(classify(sql), { ...plainTraits, schema: true }, sql);
+    t.deepEqual(left(sql), { ...nothing, schema: true }, sql);
   }
-  t.deepEqual(classify('DETACH b'), { ...plainTraits, settings: ['detached database'] });
+  t.deepEqual(left('DETACH b'), { ...nothing, settings: ['detached database'] });
 });
 
 test('the body of a trigger is part of its statement, and what follows is not', (t) => {
   const body = "CREATE TRIGGER a AFTER INSERT ON b BEGIN SELECT ';'; DELETE FROM c; /* ; */ END";
-  const schema = { ...plainTraits, schema: true };
-  t.deepEqual(classify(body), schema);
-  t.deepEqual(classify(`${body};`), schema);
-  t.deepEqual(classify(`${body}; BEGIN`), { ...schema, transaction: true });
-  t.deepEqual(classify(`${body} -- ;\n; PRAGMA a = 1`), { ...schema, settings: ['pragma a'], cacheable: false });
-  t.deepEqual(classify(`EXPLAIN ${body}; DETACH b`), { ...schema, settings: ['detached database'] });
+  const schema = { ...nothing, schema: true };
+  t.deepEqual(left(body), schema);
+  t.deepEqual(left(`${body};`), schema);
+  t.deepEqual(left(`${body}; BEGIN`), { ...schema, transaction: true });
+  t.deepEqual(left(`${body} -- ;\n; PRAGMA a = 1`), { ...schema, settings: ['pragma a'], cacheable: false });
+  t.deepEqual(left(`EXPLAIN ${body}; DETACH b`), { ...schema, settings: ['detached database'] });
   t.true(classify('CREATE TABLE trigger (x); BEGIN').transaction);
   t.true(classify('CREATE TABLE a (trigger TEXT); BEGIN').transaction);
 });
 
 test('a long script is taken apart in one pass', (t) => {
   const rows = Array.from({ length: 20_000 }, (_, index) => `INSERT INTO a VALUES (${index}, 'it''s; [so]');`);
-  t.deepEqual(classify(rows.join('\n')), plainTraits);
+  t.deepEqual(left(rows.join('\n')), nothing);
   t.true(classify(`${rows.join('\n')}\nBEGIN`).transaction);
   // Text that never ends what it began, and text that begins again and again.
   for (const text of ["'".repeat(50_001), '/*'.repeat(50_000), '[x'.repeat(50_000), '-'.repeat(100_000)]) {
-    t.deepEqual(classify(`SELECT 1; ${text}`), plainTraits);
+    t.deepEqual(left(`SELECT 1; ${text}`), nothing);
+  }
+});
+
+test('what takes the lock to write is told from what does not', (t) => {
+  const cases: readonly (readonly [boolean | undefined, ...string[]])[] = [
+    [
+      false,
+      'SELECT 1',
+      'VALUES (1);',
+      '-- INSERT\nSELECT 1',
+      'EXPLAIN DELETE FROM a',
+      'EXPLAIN QUERY PLAN INSERT INTO a VALUES (1)',
+      'BEGIN',
+      'BEGIN DEFERRED TRANSACTION',
+      'COMMIT',
+      'END',
+      'ROLLBACK TO a',
+      'SAVEPOINT a',
+      'RELEASE a',
+      "ATTACH 'b.db' AS b",
+      'PRAGMA journal_mode',
+      'PRAGMA user_version',
+      'PRAGMA wal_checkpoint',
+      'PRAGMA wal_checkpoint(PASSIVE)',
+      'PRAGMA foreign_keys = 0',
+      'SELECT 1; SELECT 2',
+      '',
+    ],
+    [
+      true,
+      'INSERT INTO a VALUES (1)',
+      ' update a set b = 1',
+      'DELETE FROM a',
+      'REPLACE INTO a VALUES (1)',
+      'CREATE TABLE a (b)',
+      'DROP TABLE a',
+      'ALTER TABLE a RENAME TO b',
+      'REINDEX',
+      'ANALYZE',
+      'VACUUM',
+      'BEGIN IMMEDIATE',
+      'begin exclusive transaction',
+      'PRAGMA user_version = 1',
+      'PRAGMA main.journal_mode(DELETE)',
+      'PRAGMA wal_checkpoint(TRUNCATE)',
+      'PRAGMA main.wal_checkpoint = full',
+      'PRAGMA optimize',
+      'PRAGMA incremental_vacuum',
+      'EXPLAIN PRAGMA user_version = 1',
+      'SELECT 1; DELETE FROM a; SELECT 2',
+      'WITH a AS (SELECT 1) SELECT * FROM a; DELETE FROM a',
+    ],
+    [undefined, 'WITH a AS (SELECT 1) SELECT * FROM a', 'WITH a AS (SELECT 1) DELETE FROM b; SELECT 1'],
+  ];
+  for (const [writes, ...statements] of cases) {
+    for (const sql of statements) t.is(classify(sql).writes, writes, sql);
   }
 });

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { plainTraits } from '../../lib/sqlite/sql.ts';
+import { query } from '../../lib/sqlite/sql.ts';
 import { StatementCache } from '../../lib/sqlite/statement-cache.ts';
 import { rawDatabase, recordingClass, sample, temporaryPool } from '../support/sqlite.ts';
 
@@ -124,14 +124,14 @@ test('a PRAGMA is never kept, so its answer is always of now', async (t) => {
 
 test('a cache holds no more than its capacity, and finds what was used', (t) => {
   const cache = new StatementCache(rawDatabase(t), 3);
-  for (let index = 0; index < 5; index++) cache.add(`SELECT ${index}`, plainTraits);
+  for (let index = 0; index < 5; index++) cache.add(`SELECT ${index}`, query);
   t.is(cache.size, 3);
   t.is(cache.find('SELECT 0'), undefined);
   t.is(cache.find('SELECT 4')?.sql, 'SELECT 4');
   t.truthy(cache.find('SELECT 2'));
-  cache.add('SELECT 5', plainTraits);
+  cache.add('SELECT 5', query);
   t.is(cache.find('SELECT 3'), undefined, 'It was used least recently');
-  cache.add('SELECT 6', { ...plainTraits, cacheable: false });
+  cache.add('SELECT 6', { ...query, cacheable: false });
   t.is(cache.find('SELECT 6'), undefined);
   t.is(cache.size, 3);
 });

@@ -1,0 +1,54 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** A transaction, or a part of one, as the async context of its function carries it. */
+export interface ContextLevel {
+  /** Whose transaction it is: the connection's, as its present holder has it. */
+  readonly owner: object;
+  /** What the context carried before: of this connection or of another. */
+  readonly around: ContextLevel | undefined;
+  /** The innermost scope it was begun in, of whatever pool. */
+  readonly scope: unknown;
+  /** Whether its statements are refused by now. */
+  readonly ended: boolean;
+}
+
+/**
+ * What the async context carries: the innermost scope of each pool the code runs in, at most one a pool, and the
+ * innermost transaction of whatever connection. One AsyncLocalStorage for all costs `run` less than one each.
+ */
+export interface Frame {
+  /** `undefined` where there is a transaction, and no scope. */
+  readonly pool: object | undefined;
+  readonly scope: unknown;
+  /** Scopes of other pools. Only their pools and scopes count; transactions are those of the first frame. */
+  readonly next: Frame | undefined;
+  readonly level: ContextLevel | undefined;
+}
+
+export const frames = new AsyncLocalStorage<Frame>();
+
+/** A frame in which `scope` is the innermost of `pool`. */
+export function withScopeOf(around: Frame | undefined, pool: object, scope: unknown): Frame {
+  return { pool, scope, next: without(around, pool), level: around?.level };
+}
+
+/** A frame in which `level` is the innermost transaction. */
+export function withLevel(around: Frame | undefined, level: ContextLevel): Frame {
+  return { pool: around?.pool, scope: around?.scope, next: around?.next, level };
+}
+
+/** The innermost scope of `pool` in a frame. */
+export function scopeIn(around: Frame | undefined, pool: object): unknown {
+  for (let frame = around; frame !== undefined; frame = frame.next) {
+    if (frame.pool === pool) return frame.scope;
+  }
+  return undefined;
+}
+
+/** The frames without that of `pool`, shared with `frame` as far as possible. */
+function without(frame: Frame | undefined, pool: object): Frame | undefined {
+  if (frame === undefined) return undefined;
+  if (frame.pool === pool) return frame.next;
+  const next = without(frame.next, pool);
+  return next === frame.next ? frame : { ...frame, next };
+}

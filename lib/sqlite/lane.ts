@@ -1,0 +1,88 @@
+import { statSync } from 'node:fs';
+import type { Cancellations } from '../cancellations.ts';
+import type { Clock } from '../clock.ts';
+import type { WriteHolder } from '../holder.ts';
+import { type TurnRequest, Turnstile } from '../turnstile.ts';
+
+/** One who is in a lane, as the others see him. */
+export interface LaneEntry {
+  describe(): WriteHolder;
+  /**
+   * Whether it has nothing open any more. Only a transaction that was begun by SQL can end without anybody being told.
+   */
+  isOver(): boolean;
+  /** Whether it is there for this scope, or for the transactions of this connection. */
+  isFor(owner: unknown): boolean;
+}
+
+/**
+ * The write lane of one database file: lets one at a time of this process write to it, so that nobody ever waits inside
+ * SQLite for a lock which this process holds itself.
+ *
+ * Pools of one file share it, also those of another copy of this package. So this is a protocol between versions: what
+ * is here may be added to, not changed.
+ */
+export class WriteLane {
+  readonly #turnstile: Turnstile<LaneEntry>;
+
+  constructor(clock: Clock) {
+    this.#turnstile = new Turnstile(clock);
+  }
+
+  /** Who is in. */
+  get holder(): LaneEntry | undefined {
+    const { holder } = this.#turnstile;
+    if (holder?.isOver() === true) {
+      this.#turnstile.leave(holder);
+      return this.#turnstile.holder;
+    }
+    return holder;
+  }
+
+  get waiting(): number {
+    return this.#turnstile.waiting;
+  }
+
+  /** Lets `entry` in if nobody is; says whether it did. */
+  tryEnter(entry: LaneEntry): boolean {
+    return this.#turnstile.tryEnter(entry) || (this.holder === undefined && this.#turnstile.tryEnter(entry));
+  }
+
+  /** Lets it in when its turn comes. Rejects at its deadline, by its signal, and at the end of any of `ends`. */
+  enter(request: TurnRequest<LaneEntry>, ends: readonly Cancellations[]): Promise<void> {
+    return this.#turnstile.enter(request, ends);
+  }
+
+  /** Lets the next one in. A no-op for who is not in. */
+  leave(entry: LaneEntry): void {
+    this.#turnstile.leave(entry);
+  }
+}
+
+// Weak: a lane lives as long as a connection or a pool that goes through it.
+type Registry = Map<string, WeakRef<WriteLane>>;
+
+// Under this name every copy of the package in the process finds the same lanes.
+const registryKey = Symbol.for('leasehold.lanes.v1');
+const shared = globalThis as { [registryKey]?: Registry };
+shared[registryKey] ??= new Map();
+const lanes = shared[registryKey];
+
+const collected = new FinalizationRegistry((key: string) => {
+  if (lanes.get(key)?.deref() === undefined) lanes.delete(key);
+});
+
+/**
+ * The lane of an existing file, whatever the path to it: a link leads to the same.
+ * @throws what the file system says
+ */
+export function laneOf(file: string, clock: Clock): WriteLane {
+  const { dev, ino } = statSync(file, { bigint: true });
+  const key = `${dev}:${ino}`;
+  const known = lanes.get(key)?.deref();
+  if (known !== undefined) return known;
+  const lane = new WriteLane(clock);
+  lanes.set(key, new WeakRef(lane));
+  collected.register(lane, key);
+  return lane;
+}

@@ -1,0 +1,90 @@
+import { types } from 'node:util';
+import type Database from 'better-sqlite3';
+import { frames, withLevel } from '../context.ts';
+import { isPromiseLike } from '../events.ts';
+import type { Session } from './session.ts';
+import { transactionsOf } from './verbs.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: as better-sqlite3 types them, so that any function fits
+export type Callback = (...params: any[]) => any;
+
+/** How a transaction function begins: as it is, or by the name of one of its properties. */
+export type Variant = 'default' | 'deferred' | 'immediate' | 'exclusive';
+
+const variants: readonly Variant[] = ['default', 'deferred', 'immediate', 'exclusive'];
+
+/** A transaction function with its variants, which are each other's properties as in better-sqlite3. */
+export function withVariants<F extends Callback>(
+  database: Database.Database,
+  run: (variant: Variant, self: unknown, params: unknown[]) => unknown,
+): Database.Transaction<F> {
+  const properties: PropertyDescriptorMap = { database: { value: database, enumerable: true } };
+  for (const variant of variants) {
+    properties[variant] = {
+      value: function transaction(this: unknown, ...params: unknown[]): unknown {
+        return run(variant, this, params);
+      },
+    };
+  }
+  for (const variant of variants) Object.defineProperties(properties[variant]?.value, properties);
+  return properties['default']?.value as Database.Transaction<F>;
+}
+
+/** Makes what runs `fn` in a transaction of a session: an async function in a managed one, any other as better-sqlite3 does. */
+export function transactionRunner(
+  session: Session,
+  fn: Callback,
+): (variant: Variant, self: unknown, params: unknown[]) => unknown {
+  if (types.isAsyncFunction(fn)) {
+    return (variant, self, params) => runAsync(session, () => fn.apply(self, params) as unknown, variant);
+  }
+  return runSync(session, fn);
+}
+
+function runAsync(session: Session, fn: () => unknown, variant: Variant): Promise<unknown> {
+  const { clock, settings } = session.connection;
+  return transactionsOf(session).run(fn, {
+    label: undefined,
+    signal: undefined,
+    priority: 0,
+    timeout: settings.acquireTimeout,
+    since: clock.now(),
+    nesting: 'savepoint',
+    readOnly: false,
+    mode: variant === 'default' ? 'immediate' : variant,
+  });
+}
+
+function runSync(session: Session, fn: Callback): (variant: Variant, self: unknown, params: unknown[]) => unknown {
+  // What is no function better-sqlite3 refuses in its own words.
+  const native = session.guard().raw.transaction(typeof fn === 'function' ? observed : fn);
+
+  function observed(this: unknown, ...params: unknown[]): unknown {
+    // BEGIN IMMEDIATE has taken the lock that others would wait for.
+    session.afterWrite();
+    const around = frames.getStore();
+    // By this mark the statements are known that it runs after its end, should it return a promise, which
+    // better-sqlite3 refuses.
+    const mark = { owner: session, around: around?.level, scope: around?.scope, ended: false };
+    const result: unknown = frames.run(withLevel(around, mark), () => fn.apply(this, params));
+    if (isPromiseLike(result)) session.hasEscaped = true;
+    return result;
+  }
+
+  return (variant, self, params) => {
+    session.use();
+    if (variant === 'immediate' || variant === 'exclusive') session.beforeWrite();
+    session.running++;
+    try {
+      return (native[variant] as Callback).apply(self, params);
+    } catch (error) {
+      // Where the ROLLBACK failed too, it is still open.
+      session.noteTransaction();
+      session.afterError(error);
+      throw error;
+    } finally {
+      session.running--;
+      session.afterControl();
+    }
+  };
+}

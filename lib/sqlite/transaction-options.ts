@@ -1,0 +1,74 @@
+import { checkOptions, type ReadOptions, type Rule, readRules, rules } from '../options.ts';
+import type { TransactionRequest } from '../transaction.ts';
+
+/**
+ * How a transaction begins. `'immediate'` takes the write lock at once. `'deferred'` takes it at the first write, which
+ * SQLite refuses with `SQLITE_BUSY_SNAPSHOT` if somebody has written since the first read. `'exclusive'` also keeps
+ * readers out where the journal mode is not WAL.
+ */
+export type TransactionMode = 'immediate' | 'deferred' | 'exclusive';
+
+/** Options of `transaction`. */
+export interface TransactionOptions extends ReadOptions {
+  /**
+   * How it begins, unless it is part of another.
+   * @defaultValue 'immediate'
+   */
+  readonly mode?: TransactionMode | undefined;
+
+  /**
+   * How many times the whole function is run again after it failed for a lock: `SQLITE_BUSY_SNAPSHOT`, or another
+   * process's lock at a write or at COMMIT. With a pause that grows, and a new deadline each. Not for a part of another
+   * transaction, whose snapshot would stay the same. Integer from 0.
+   * @defaultValue 0
+   */
+  readonly retries?: number | undefined;
+}
+
+/** What a transaction of SQLite asks for. */
+export interface SqliteRequest extends TransactionRequest {
+  readonly mode: TransactionMode | 'read';
+}
+
+const transactionRules = {
+  ...readRules,
+  mode: rules.oneOf('immediate', 'deferred', 'exclusive'),
+  retries: rules.integerFrom(0),
+} as const satisfies Record<keyof TransactionOptions, Rule>;
+
+const noOptions: Readonly<Record<string, never>> = Object.freeze({});
+
+/** @throws OptionsError */
+export function checkTransactionOptions(options: TransactionOptions | undefined): TransactionOptions {
+  if (options === undefined) return noOptions;
+  checkOptions(options, transactionRules);
+  return options;
+}
+
+/** @throws OptionsError */
+export function checkReadOptions(options: ReadOptions | undefined): ReadOptions {
+  if (options === undefined) return noOptions;
+  checkOptions(options, readRules);
+  return options;
+}
+
+/** Option of the calls that take a connection. */
+export interface WriteOption {
+  /**
+   * Also holds the write lane until the connection is given back, so that synchronous writes on it never meet another
+   * writer of this process. Waits for its turn first.
+   * @defaultValue false
+   */
+  readonly write?: boolean | undefined;
+}
+
+const writeRules = { write: rules.boolean } as const satisfies Record<keyof WriteOption, Rule>;
+
+/** Takes `write` out of the options of a call. @throws OptionsError */
+export function checkWrite<Options extends WriteOption>({
+  write,
+  ...rest
+}: Options): { readonly write: boolean; readonly rest: Omit<Options, 'write'> } {
+  checkOptions({ write }, writeRules);
+  return { write: write === true, rest };
+}

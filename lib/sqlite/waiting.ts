@@ -1,0 +1,139 @@
+import type { Cancellations } from '../cancellations.ts';
+import type { Clock } from '../clock.ts';
+import { frames } from '../context.ts';
+import type { LeaseControl } from '../driver.ts';
+import { QueueFullError } from '../errors.ts';
+import { joinSignals } from '../holder.ts';
+import { pause } from '../pause.ts';
+import type { TransactionRequest } from '../transaction.ts';
+import { WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
+import type { LaneEntry, WriteLane } from './lane.ts';
+
+// First pause between two attempts at a lock that another process holds, doubled up to the longest, each cut by up to
+// a half at random, so that processes do not go in step.
+const firstPause = 2;
+const longestPause = 50;
+
+/** What of a request a wait goes by. */
+export type WaitRequest = Pick<TransactionRequest, 'label' | 'signal' | 'priority' | 'timeout' | 'since'>;
+
+/** What all who wait in one pool have in common. */
+export interface WaitSettings {
+  /** Name of the pool. */
+  readonly pool: string;
+  readonly maxWaiting: number;
+  /** A wait has ended without what was waited for. Durations are milliseconds. */
+  readonly onRefused: (error: unknown, label: string | undefined, waited: number) => void;
+}
+
+/**
+ * Waits until `entry` is in the lane.
+ * @throws WriteTimeoutError, QueueFullError, AbortError; WriteLockedError where its turn could never come
+ */
+export async function enterLane(
+  lane: WriteLane,
+  entry: LaneEntry,
+  { label, signal, priority, timeout, since }: WaitRequest,
+  { pool, maxWaiting, onRefused }: WaitSettings,
+  clock: Clock,
+  ends: readonly Cancellations[],
+): Promise<void> {
+  const timeoutError = () =>
+    new WriteTimeoutError(pool, timeout, label, { holder: lane.holder?.describe(), waiting: lane.waiting });
+  // The queue wants its deadlines in order, and time may have passed since the request was made.
+  const now = clock.now();
+  const left = Math.max(since + timeout - now, 0);
+  const turn = { holder: entry, signal, priority, timeout: left, since: now, scope: undefined, timeoutError };
+  try {
+    const { holder } = lane;
+    if (holder !== undefined && isAround(holder)) throw new WriteLockedError(pool, holder.describe(), 'own');
+    if (holder !== undefined && lane.waiting >= maxWaiting) {
+      throw new QueueFullError({ pool, max: 1, leased: 1, waiting: lane.waiting, holders: [] }, holder.describe());
+    }
+    await lane.enter(turn, ends);
+  } catch (error) {
+    onRefused(error, label, clock.now() - since);
+    throw error;
+  }
+}
+
+/** Whether the present code runs inside what `entry` holds the lane for, and so can not wait for its end. */
+function isAround(entry: LaneEntry): boolean {
+  const frame = frames.getStore();
+  for (let level = frame?.level; level !== undefined; level = level.around) {
+    if (entry.isFor(level.owner)) return true;
+  }
+  for (let scope = frame; scope !== undefined; scope = scope.next) {
+    if (entry.isFor(scope.scope)) return true;
+  }
+  return false;
+}
+
+/** What a wait for another process's lock needs to know. */
+export interface Locked {
+  readonly lease: LeaseControl;
+  readonly clock: Clock;
+  readonly settings: WaitSettings;
+  readonly lane: WriteLane | undefined;
+  /** Waits that end with the lease. */
+  readonly ends: Cancellations;
+}
+
+/** Tries at once, then from a timer while another process holds the lock, until `timeout` after `since`. */
+export function untilUnlocked<Result>(
+  attempt: () => Result,
+  request: WaitRequest,
+  since: number,
+  locked: () => Locked,
+): Result | Promise<Result> {
+  try {
+    return attempt();
+  } catch (error) {
+    if (!isLocked(error)) throw error;
+    return retry(attempt, request, since, locked(), error);
+  }
+}
+
+async function retry<Result>(
+  attempt: () => Result,
+  { label, signal, timeout }: WaitRequest,
+  since: number,
+  { lease, clock, settings, lane, ends }: Locked,
+  firstError: unknown,
+): Promise<Result> {
+  const interrupts = { signal: joinSignals(signal, lease.signal), ends: [ends] };
+  let busy = firstError;
+  for (let delay = firstPause; ; delay = Math.min(delay * 2, longestPause)) {
+    const left = since + timeout - clock.now();
+    if (left <= 0) {
+      const state = { holder: undefined, waiting: lane?.waiting ?? 0 };
+      const error = new WriteTimeoutError(settings.pool, timeout, label ?? lease.label, state, { cause: busy });
+      settings.onRefused(error, label ?? lease.label, clock.now() - since);
+      throw error;
+    }
+    await pause(clock, Math.min(left, delay * (1 - Math.random() / 2)), interrupts);
+    // The pause may have been over in the same step in which the lease ended.
+    if (lease.ended) throw lease.endedError();
+    try {
+      return attempt();
+    } catch (error) {
+      if (!isLocked(error)) throw error;
+      busy = error;
+    }
+  }
+}
+
+/** Whether another connection holds a lock that it will give up in time. A stale snapshot stays stale. */
+function isLocked(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_BUSY') && codeOf(error) !== 'SQLITE_BUSY_SNAPSHOT';
+}
+
+/** Whether a transaction failed for a lock, so that to run it once more from the start may help. */
+export function isLockFailure(error: unknown): boolean {
+  if (error instanceof WriteTimeoutError) return error.cause !== undefined;
+  return codeOf(error).startsWith('SQLITE_BUSY');
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}

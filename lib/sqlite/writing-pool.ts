@@ -1,0 +1,366 @@
+import { Cancellations } from '../cancellations.ts';
+import type { Clock } from '../clock.ts';
+import { frames } from '../context.ts';
+import { ClosedError, QueueFullError } from '../errors.ts';
+import { joinSignals, type ScopeRef, type WriteHolder } from '../holder.ts';
+import { Lease } from '../lease.ts';
+import {
+  type AcquireOptions,
+  type CloseOptions,
+  checkAcquireOptions,
+  checkFunction,
+  checkScopeOptions,
+  type ReadOptions,
+  type ScopeOptions,
+} from '../options.ts';
+import { handleOf } from '../pool/lender.ts';
+import type { Entry, Refusal } from '../pool/pool.ts';
+import type { SlotLease } from '../pool/slot.ts';
+import type { PoolStats } from '../stats.ts';
+import type { Transactions } from '../transaction.ts';
+import { ReadOnlyError, WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
+import { TransactionalPool } from '../transactional-pool.ts';
+import type { SqliteConnection } from './connection.ts';
+import { SqliteDriver } from './driver.ts';
+import { type LeasedDatabase, sessionOf } from './handle.ts';
+import type { WriteLane } from './lane.ts';
+import type { NormalizedOptions } from './options.ts';
+import { WritePermit } from './permit.ts';
+import type { Session } from './session.ts';
+import {
+  checkReadOptions,
+  checkTransactionOptions,
+  checkWrite,
+  type SqliteRequest,
+  type TransactionOptions,
+  type WriteOption,
+} from './transaction-options.ts';
+import { transactionsOf } from './verbs.ts';
+import { enterLane, isLockFailure, type WaitRequest } from './waiting.ts';
+
+type SqliteLease = SlotLease<SqliteConnection, LeasedDatabase>;
+
+/** Gauges, counters and durations of a SQLite pool. The lane's own connection counts in `size`, `idle` and `leased`. */
+export interface SqlitePoolStats extends PoolStats {
+  /** 1 while somebody in this process holds the write lane of the file, else 0. */
+  readonly laneHeld: number;
+  /** How many in this process wait for the write lane of the file. */
+  readonly laneWaiting: number;
+}
+
+/** A pool of one SQLite file whose writers queue in the file's write lane. */
+export abstract class WritingPool extends TransactionalPool<SqliteConnection, LeasedDatabase, SqliteRequest> {
+  readonly #driver: SqliteDriver;
+  readonly #settings: NormalizedOptions['sqlite'];
+
+  constructor(
+    { pool, sqlite }: NormalizedOptions,
+    hooks: ConstructorParameters<typeof TransactionalPool<SqliteConnection, LeasedDatabase, SqliteRequest>>[2],
+    clock: Clock,
+  ) {
+    const settings: NormalizedOptions['sqlite'] = {
+      ...sqlite,
+      onRefused: (error, label, waited) => this.noteRefusal(refusalOf(error), label, waited, error),
+    };
+    const driver = new SqliteDriver(settings, clock);
+    super(driver, pool, hooks, clock);
+    this.#driver = driver;
+    this.#settings = settings;
+  }
+
+  /**
+   * Runs `fn` in a transaction that may span any `await`. Waits for its turn to write without blocking the event loop,
+   * and without holding a connection of the pool. Commits when `fn` resolves, rolls back when it throws. Inside another
+   * transaction it is a savepoint of that, and waits for those that were started beside it.
+   *
+   * @throws OptionsError, WriteTimeoutError, QueueFullError, OpenError, ClosedError, AbortError, ReadOnlyError,
+   * WriteLockedError where it could never begin, TransactionAbortedError and TransactionBusyError where it can not be
+   * committed, TransactionEndedError; what `fn` throws passes through unchanged
+   */
+  async transaction<Result>(
+    fn: (tx: LeasedDatabase) => Result,
+    options?: TransactionOptions,
+  ): Promise<Awaited<Result>> {
+    checkFunction(fn, 'fn');
+    const checked = checkTransactionOptions(options);
+    const { mode = 'immediate', retries = 0 } = checked;
+    return this.transact(fn, {
+      options: checked,
+      readOnly: false,
+      retries,
+      request: (base) => ({ ...base, mode }),
+      entry: this.transaction,
+    });
+  }
+
+  /**
+   * Runs `fn` on one snapshot of the database: whatever others commit meanwhile, all its statements see the same. Writes
+   * in it throw `ERR_LEASEHOLD_READ_ONLY`. Waits for no writer. Inside another transaction it is part of that.
+   *
+   * @throws OptionsError, AcquireTimeoutError, and what `transaction` throws
+   */
+  async read<Result>(fn: (db: LeasedDatabase) => Result, options?: ReadOptions): Promise<Awaited<Result>> {
+    checkFunction(fn, 'fn');
+    return this.transact(fn, {
+      options: checkReadOptions(options),
+      readOnly: true,
+      retries: 0,
+      request: (base) => ({ ...base, mode: 'read' }),
+      entry: this.read,
+    });
+  }
+
+  override withConnection<Result>(
+    fn: (db: LeasedDatabase) => Result,
+    options?: ScopeOptions & WriteOption,
+  ): Promise<Awaited<Result>> {
+    if (options?.write === undefined) return super.withConnection(fn, options);
+    try {
+      checkFunction(fn, 'fn');
+      const { write, rest } = checkWrite(options);
+      return write ? this.#withWriter(fn, checkScopeOptions(rest)) : super.withConnection(fn, rest);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  override acquire(options?: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
+    if (options?.write === undefined) return super.acquire(options);
+    return this.#acquireWriter(options);
+  }
+
+  override tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'> & WriteOption): LeasedDatabase | undefined {
+    if (options?.write === undefined) return super.tryAcquire(options);
+    const { write, rest } = checkWrite(options);
+    return write ? this.#tryAcquireWriter(rest) : super.tryAcquire(rest);
+  }
+
+  override async connection(options?: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
+    if (options?.write === undefined) return super.connection(options);
+    const { write, rest } = checkWrite(options);
+    const checked = checkAcquireOptions(rest);
+    if (!write) return super.connection(checked);
+    const request = this.waitRequest(checked);
+    const db = await this.bindHere((ref) => this.takeWriter(request, 'write scope', this.connection, ref, ref));
+    // It may have had one already, for reading.
+    await this.admit(sessionOf(db), request, 'write scope');
+    return db;
+  }
+
+  override stats(): SqlitePoolStats {
+    const { lane } = this.#driver;
+    return {
+      ...super.stats(),
+      laneHeld: lane?.holder === undefined ? 0 : 1,
+      laneWaiting: lane?.waiting ?? 0,
+    };
+  }
+
+  override async close(options?: CloseOptions): Promise<void> {
+    const closing = super.close(options);
+    if (this.closed) this.#settings.ends.cancel(() => new ClosedError(this.name));
+    return closing;
+  }
+
+  protected override transactionsOf(handle: LeasedDatabase): Transactions<SqliteRequest> {
+    return transactionsOf(sessionOf(handle));
+  }
+
+  protected override mayPass(error: unknown): boolean {
+    return isLockFailure(error);
+  }
+
+  protected override takeFor(
+    request: SqliteRequest,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+  ): SqliteLease | Promise<SqliteLease> {
+    const { mode } = request;
+    const readsOnly = mode === 'read' || (mode === 'deferred' && this.#settings.readonly);
+    // The one connection of a private database is the lane's as well: whoever has it may write.
+    if (readsOnly || this.#settings.isPrivate) return this.take(this.#acquireOptions(request), entry, scope);
+    return this.takeWriter(request, 'transaction', entry, scope);
+  }
+
+  /** Takes the lane, then its connection, which nobody else can want meanwhile. */
+  protected takeWriter(
+    request: WaitRequest,
+    kind: WriteHolder['kind'],
+    entry: Entry,
+    scope: ScopeRef | undefined,
+    holder?: ScopeRef,
+  ): SqliteLease | Promise<SqliteLease> {
+    if (this.closed) throw new ClosedError(this.name);
+    if (this.#settings.readonly) throw new ReadOnlyError(this.name, request.label, 'pool');
+    const lend = (): SqliteLease | Promise<SqliteLease> =>
+      this.takeReserve(this.#acquireOptions(request), entry, scope, holder);
+    if (this.#settings.isPrivate) return this.#takeOnly(request, kind, lend);
+    const { lane } = this.#driver;
+    const permit = lane && this.#makePermit(lane, request, kind);
+    if (lane === undefined || permit === undefined || !lane.tryEnter(permit)) {
+      return this.#takeInTurn(request, kind, scope, lend);
+    }
+    const settle = (lease: SqliteLease) =>
+      this.#give(permit, lane, lease) ?? this.#takeInTurn(request, kind, scope, lend);
+    const failed = (error: unknown): never => {
+      permit.leave();
+      throw error;
+    };
+    try {
+      const taken = lend();
+      return taken instanceof Lease ? settle(taken) : taken.then(settle, failed);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  /** Sees to it that a session holds the lane. Gives back what it got for that, `undefined` if it held it already. */
+  protected async admit(
+    session: Session,
+    request: WaitRequest,
+    kind: WriteHolder['kind'],
+  ): Promise<WritePermit | undefined> {
+    const { connection } = session;
+    if (session.permit !== undefined) return undefined;
+    const permit = session.makePermit(kind, request.label ?? session.lease.label);
+    if (connection.lane?.tryEnter(permit) !== true) {
+      const ends = [transactionsOf(session).ends, this.#settings.ends];
+      await enterLane(connection.lane as WriteLane, permit, request, connection.settings, this.clock, ends);
+      // The lease may have ended in the same step in which its turn came.
+      if (session.lease.ended) {
+        permit.leave();
+        throw session.lease.endedError();
+      }
+    }
+    permit.give(session);
+    return permit;
+  }
+
+  protected waitRequest(options: AcquireOptions, scope = this.scope()): WaitRequest {
+    return {
+      label: options.label ?? scope?.label,
+      signal: joinSignals(options.signal, scope?.signal),
+      priority: options.priority ?? 0,
+      timeout: options.timeout ?? this.acquireTimeout,
+      since: this.clock.now(),
+    };
+  }
+
+  async #withWriter<Result>(fn: (db: LeasedDatabase) => Result, options: ScopeOptions): Promise<Awaited<Result>> {
+    const around = frames.getStore();
+    const outer = this.liveScope(around);
+    const request = this.waitRequest(options);
+    const shared = options.fresh ? undefined : await this.shared(outer, options.signal);
+    if (shared === undefined) {
+      const taken = this.takeWriter(request, 'write scope', this.withConnection, outer?.ref);
+      return this.runBound(taken, fn, outer, around);
+    }
+    const permit = await this.admit(sessionOf(shared), request, 'write scope');
+    try {
+      return await fn(shared);
+    } finally {
+      permit?.leave();
+    }
+  }
+
+  async #acquireWriter(options: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
+    const { write, rest } = checkWrite(options);
+    if (!write) return super.acquire(rest);
+    const scope = this.scope();
+    const request = this.waitRequest(checkAcquireOptions(rest), scope);
+    return handleOf(await this.takeWriter(request, 'write scope', this.acquire, scope, scope));
+  }
+
+  #tryAcquireWriter(options: AcquireOptions): LeasedDatabase | undefined {
+    if (this.#settings.readonly) throw new ReadOnlyError(this.name, options.label, 'pool');
+    const request = this.waitRequest(checkAcquireOptions(options));
+    const { lane } = this.#driver;
+    // Whether the lane is free is known once its file has been opened.
+    if (lane !== undefined && lane.holder !== undefined) return undefined;
+    const db = this.#settings.isPrivate ? super.tryAcquire(options) : this.tryReserve(options);
+    if (db === undefined) return undefined;
+    const session = sessionOf(db);
+    const permit = session.makePermit('write scope', request.label);
+    if (session.connection.lane?.tryEnter(permit) === true) {
+      permit.give(session);
+      return db;
+    }
+    db.close();
+    return undefined;
+  }
+
+  /** The pool's one connection, which nobody else can write on. */
+  async #takeOnly(
+    request: WaitRequest,
+    kind: WriteHolder['kind'],
+    lend: () => SqliteLease | Promise<SqliteLease>,
+  ): Promise<SqliteLease> {
+    const lease = await lend();
+    await this.admit(sessionOf(handleOf(lease)), request, kind);
+    return lease;
+  }
+
+  async #takeInTurn(
+    request: WaitRequest,
+    kind: WriteHolder['kind'],
+    scope: ScopeRef | undefined,
+    lend: () => SqliteLease | Promise<SqliteLease>,
+  ): Promise<SqliteLease> {
+    for (;;) {
+      // Which file it is, and so which lane, is known once it has been opened: that may make the file.
+      const first = this.#driver.lane === undefined ? await lend() : undefined;
+      const lane = first?.slot.connection.lane ?? this.#driver.lane;
+      // Not while the pool is one that writes: every connection of it has a lane.
+      if (lane === undefined) throw new ReadOnlyError(this.name, request.label, 'pool');
+      const permit = this.#makePermit(lane, request, kind);
+      if (lane.tryEnter(permit)) {
+        if (first !== undefined) return this.#give(permit, lane, first) as SqliteLease;
+      } else {
+        await first?.release();
+        const ends = scope === undefined ? [this.#settings.ends] : [this.#settings.ends, endsOf(scope)];
+        await enterLane(lane, permit, request, this.#settings, this.clock, ends);
+      }
+      try {
+        const lease = this.#give(permit, lane, await lend());
+        if (lease !== undefined) return lease;
+      } catch (error) {
+        permit.leave();
+        throw error;
+      }
+    }
+  }
+
+  /** Gives the lane to a lease, unless its connection turns out to be of another file, put in the place of the first. */
+  #give(permit: WritePermit, lane: WriteLane, lease: SqliteLease): SqliteLease | undefined {
+    const session = sessionOf(handleOf(lease));
+    if (session.connection.lane === lane) {
+      permit.give(session);
+      return lease;
+    }
+    permit.leave();
+    void lease.release();
+    return undefined;
+  }
+
+  #makePermit(lane: WriteLane, { label }: WaitRequest, kind: WriteHolder['kind']): WritePermit {
+    return new WritePermit(lane, { clock: this.clock, pool: this.name, label }, kind);
+  }
+
+  /** What is left of a request for an acquire. */
+  #acquireOptions({ label, signal, priority, timeout, since }: WaitRequest): AcquireOptions {
+    return { label, signal, priority, timeout: Math.max(since + timeout - this.clock.now(), 1) };
+  }
+}
+
+function refusalOf(error: unknown): Refusal | undefined {
+  if (error instanceof WriteTimeoutError) return 'timeouts';
+  if (error instanceof QueueFullError) return 'refused';
+  // A pool that closes counts nobody; a write that could never begin has not waited.
+  return error instanceof ClosedError || error instanceof WriteLockedError ? undefined : 'aborted';
+}
+
+/** The waits that end with a scope. */
+function endsOf(scope: ScopeRef): Cancellations {
+  scope.ends ??= new Cancellations();
+  return scope.ends;
+}

@@ -1,0 +1,101 @@
+import { type Frame, frames } from './context.ts';
+import { joinSignals, type ScopeRef } from './holder.ts';
+import type { ReadOptions } from './options.ts';
+import { pause } from './pause.ts';
+import type { Entry } from './pool/pool.ts';
+import type { SlotLease } from './pool/slot.ts';
+import { type Scope, ScopedPool } from './scope.ts';
+import type { TransactionRequest, Transactions } from './transaction.ts';
+
+// First pause before a transaction is run again, doubled for each further time up to the longest, then cut by up to a
+// half at random.
+const firstPause = 2;
+const longestPause = 200;
+
+/** What makes one transaction different from the others. */
+export interface TransactionPlan<Request extends TransactionRequest> {
+  readonly options: ReadOptions;
+  readonly readOnly: boolean;
+  /** How often the whole is run again after a failure that may pass. */
+  readonly retries: number;
+  /** Completes a request. */
+  request(base: TransactionRequest): Request;
+  readonly entry: Entry;
+}
+
+/** A pool whose connections can do transactions that span `await`. It knows no SQL. */
+export abstract class TransactionalPool<
+  Connection extends object,
+  Handle extends object,
+  Request extends TransactionRequest,
+> extends ScopedPool<Connection, Handle> {
+  /** The managed transactions of whoever has this handle. */
+  protected abstract transactionsOf(handle: Handle): Transactions<Request>;
+
+  /** Takes a connection for one transaction. */
+  protected abstract takeFor(
+    request: Request,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+  ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>;
+
+  /** Whether a transaction failed for a reason that may be gone when it is run again. */
+  protected abstract mayPass(error: unknown): boolean;
+
+  /**
+   * Runs `fn` in a transaction: on the connection of the scope, as part of the transaction it has open if there is one;
+   * else in a scope of its own, on a connection taken for it.
+   */
+  protected async transact<Result>(
+    fn: (tx: Handle) => Result,
+    plan: TransactionPlan<Request>,
+  ): Promise<Awaited<Result>> {
+    for (let failures = 0; ; failures++) {
+      const around = frames.getStore();
+      const scope = this.liveScope(around);
+      const request = this.#requestOf(plan, scope);
+      try {
+        return await this.#attempt(fn, request, plan.entry, scope, around);
+      } catch (error) {
+        if (failures >= plan.retries || this.#isPart(scope, request) || !this.mayPass(error)) throw error;
+      }
+      const longest = Math.min(firstPause * 2 ** failures, longestPause);
+      await pause(this.clock, longest * (1 - Math.random() / 2), { signal: request.signal, ends: [] });
+      if (scope?.ended === true) throw this.endedError(scope);
+    }
+  }
+
+  #requestOf(plan: TransactionPlan<Request>, scope: Scope<Connection, Handle> | undefined): Request {
+    const { label, signal, priority = 0, timeout = this.acquireTimeout, nesting = 'savepoint' } = plan.options;
+    return plan.request({
+      label: label ?? scope?.ref.label,
+      signal: joinSignals(signal, scope?.ref.signal),
+      priority,
+      timeout,
+      since: this.clock.now(),
+      nesting,
+      readOnly: plan.readOnly,
+    });
+  }
+
+  #attempt<Result>(
+    fn: (tx: Handle) => Result,
+    request: Request,
+    entry: Entry,
+    scope: Scope<Connection, Handle> | undefined,
+    around: Frame | undefined,
+  ): Promise<Awaited<Result>> {
+    const run = (tx: Handle) => this.transactionsOf(tx).run(() => fn(tx), request);
+    const own = () => this.runBound(this.takeFor(request, entry, scope?.ref), run, scope, around, 'transaction');
+    if (request.nesting === 'separate') return own();
+    const shared = this.shared(scope, request.signal);
+    if (shared === undefined) return own();
+    return shared instanceof Promise ? shared.then((tx) => (tx === undefined ? own() : run(tx))) : run(shared);
+  }
+
+  /** Whether it is part of a transaction around it: to run only the part again would not help. */
+  #isPart(scope: Scope<Connection, Handle> | undefined, { nesting }: Request): boolean {
+    const bound = scope?.bound;
+    return nesting !== 'separate' && bound !== undefined && this.transactionsOf(bound).here() !== undefined;
+  }
+}

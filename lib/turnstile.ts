@@ -1,0 +1,79 @@
+import type { Cancellations } from './cancellations.ts';
+import type { Clock } from './clock.ts';
+import { AbortError } from './errors.ts';
+import { type QueueRequest, WaiterQueue } from './waiters.ts';
+
+/** One who wants through. */
+export interface TurnRequest<Holder> extends QueueRequest {
+  readonly holder: Holder;
+  /** The error for one whose deadline has passed. */
+  timeoutError(): Error;
+}
+
+/**
+ * Lets one in at a time. The others wait by priority, then arrival, each until its deadline.
+ *
+ * Invariant between any two `await`s: while somebody waits, somebody is in. Who leaves lets the next one in within the
+ * same synchronous step, so nobody slips in between.
+ */
+export class Turnstile<Holder> {
+  readonly #clock: Clock;
+  /** Made when somebody has to wait for the first time. */
+  #queue: WaiterQueue<TurnRequest<Holder>, void> | undefined;
+  #holder: Holder | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Who is in. */
+  get holder(): Holder | undefined {
+    return this.#holder;
+  }
+
+  get waiting(): number {
+    return this.#queue?.size ?? 0;
+  }
+
+  /** Lets `holder` in if nobody is; says whether it did. */
+  tryEnter(holder: Holder): boolean {
+    if (this.#holder !== undefined) return false;
+    this.#holder = holder;
+    return true;
+  }
+
+  /**
+   * Resolves when `request.holder` is in. Rejects, and takes it out of the queue, at its deadline, at the abort of its
+   * signal, and at the end of any of `ends`.
+   */
+  async enter(request: TurnRequest<Holder>, ends: readonly Cancellations[]): Promise<void> {
+    if (request.signal?.aborted) throw new AbortError(request.signal);
+    if (this.tryEnter(request.holder)) return;
+    this.#queue ??= new WaiterQueue(this.#clock, {
+      timeoutError: (late) => late.timeoutError(),
+      onTimeout: () => {},
+      onAborted: () => {},
+    });
+    const waiter = this.#queue.add(request);
+    const { promise } = waiter;
+    const withdrawals = ends.map((end) => end.enlist((makeError) => void waiter.reject(makeError())));
+    try {
+      await promise;
+    } finally {
+      for (const withdraw of withdrawals) withdraw();
+    }
+  }
+
+  /** Lets the next one in. A no-op for who is not in. */
+  leave(holder: Holder): void {
+    if (this.#holder !== holder) return;
+    const next = this.#queue?.next();
+    this.#holder = next?.request.holder;
+    next?.grant();
+  }
+
+  /** Refuses all who wait, each with an error of its own. Who is in stays in. */
+  refuseAll(makeError: () => Error): void {
+    this.#queue?.rejectAll(makeError);
+  }
+}
