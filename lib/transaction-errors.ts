@@ -50,8 +50,8 @@ export class WriteLockedError extends LeaseholdError {
 }
 
 /**
- * A transaction could not begin, or not commit, before its deadline, because somebody else was writing: a holder in this
- * process, or another process; then `cause` is SQLite's error.
+ * A transaction or statement could not begin, or not commit, before its deadline, because somebody else was writing: a
+ * holder in this process; or another process, then `cause` is SQLite's error.
  */
 export class WriteTimeoutError extends LeaseholdError {
   readonly code = 'ERR_LEASEHOLD_WRITE_TIMEOUT';
@@ -78,7 +78,8 @@ export class WriteTimeoutError extends LeaseholdError {
         ? ''
         : `\n  The lock is held outside of this pool, by another process most likely: ${describeCause(options.cause)}`;
     super(
-      `Timed out after ${Math.round(timeout)} ms waiting to write to "${printable(pool)}"${who} (${waiting} waiting).` +
+      `Timed out after ${Math.round(timeout)} ms waiting ${options?.cause === undefined ? 'to write to' : 'for a lock on'} ` +
+        `"${printable(pool)}"${who} (${waiting} waiting).` +
         (holder === undefined ? '' : formatWriteHolder(holder)) +
         elsewhere,
       options,

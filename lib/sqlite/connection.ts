@@ -13,6 +13,8 @@ const databasesQuery = "SELECT name FROM pragma_database_list WHERE name <> 'mai
 const temporaryQuery =
   "SELECT type, name, sql FROM temp.sqlite_master WHERE type IN ('table', 'view', 'index', 'trigger')";
 
+const rollbackJournals = new Set<unknown>(['delete', 'truncate', 'persist']);
+
 /** How far a checkpoint goes, as SQLite defines it: the later ones also wait for readers, and reset the WAL. */
 export type CheckpointMode = 'passive' | 'full' | 'restart' | 'truncate';
 
@@ -44,8 +46,13 @@ export class SqliteConnection {
   readonly settings: ConnectionSettings;
   /** The write lane of its file, `undefined` where that can only be read. */
   readonly lane: WriteLane | undefined;
-  /** Whether it fails at a lock at once instead of blocking the event loop for up to `busyTimeout`. */
-  impatient = false;
+  /** Whether it fails at a lock at once instead of blocking the event loop for up to `busyTimeout`. So it is opened. */
+  impatient = true;
+  /** Whether a holder has set a busy timeout of his own, to be kept until he gives the connection back. */
+  hasOwnPatience = false;
+  #patience: number;
+  /** Whether writers and readers lock each other out, as in every journal mode but WAL. */
+  #isRollbackJournal = false;
   /** Statements of Leasehold's own: BEGIN, COMMIT and the like. */
   readonly #verbs = new Map<string, RawStatement>();
   /** At most one at a time: made by `lend`, ended by `reclaim`. */
@@ -58,7 +65,12 @@ export class SqliteConnection {
     this.settings = settings;
     this.lane = lane;
     this.clock = clock;
+    this.#patience = settings.busyTimeout;
     this.statements = new StatementCache(raw, settings.statementCache);
+  }
+
+  get isRollbackJournal(): boolean {
+    return this.#isRollbackJournal;
   }
 
   /** The session of the lease that holds it. */
@@ -79,13 +91,14 @@ export class SqliteConnection {
   // By `exec`: a kept PRAGMA statement would do nothing, as this one takes effect when it is prepared.
   beImpatient(): void {
     if (this.impatient) return;
+    if (this.hasOwnPatience) this.#patience = this.raw.pragma('busy_timeout', { simple: true }) as number;
     this.raw.exec('PRAGMA busy_timeout = 0');
     this.impatient = true;
   }
 
   bePatient(): void {
     if (!this.impatient) return;
-    this.raw.exec(`PRAGMA busy_timeout = ${this.settings.busyTimeout}`);
+    this.raw.exec(`PRAGMA busy_timeout = ${this.#patience}`);
     this.impatient = false;
   }
 
@@ -96,14 +109,23 @@ export class SqliteConnection {
     this.raw.exec('');
     if (this.raw.inTransaction) throw new Error('onOpen left a transaction open');
     this.#schema = this.#readSchema();
+    // `onOpen` may have set a busy timeout of its own.
+    const busyTimeout = this.raw.pragma('busy_timeout', { simple: true }) as number;
+    if (busyTimeout !== 0) {
+      this.#patience = busyTimeout;
+      this.impatient = false;
+    }
+    this.#isRollbackJournal = rollbackJournals.has(this.raw.pragma('journal_mode', { simple: true }));
     // better-sqlite3 tells the default only by what a new statement does.
     const probe = this.raw.prepare('SELECT 1').pluck().get();
     this.statements.defaultMode = typeof probe === 'bigint' ? safeIntegerRows : flatRows;
   }
 
   lend(lease: LeaseControl): Session {
-    this.#session = new Session(this, lease);
-    return this.#session;
+    const session = new Session(this, lease);
+    this.#session = session;
+    if (this.#isRollbackJournal) this.lane?.users.add(session);
+    return session;
   }
 
   /** Ends the session and undoes what it left. `undefined` if that was nothing. */
@@ -114,6 +136,7 @@ export class SqliteConnection {
     session.end();
     const residue = session.notes && this.#cleanUp(session.notes);
     session.cleaned();
+    if (this.#isRollbackJournal) this.lane?.users.delete(session);
     return residue;
   }
 

@@ -73,7 +73,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   }
 
   #setUp(raw: RawDatabase): void {
-    const { isPrivate, readonly, pragmas, busyTimeout } = this.#settings;
+    const { isPrivate, readonly, pragmas } = this.#settings;
     // better-sqlite3 opens lazily: only this reads the file, and finds out that it is none of SQLite's.
     raw.pragma('schema_version');
     if (!this.#checkedPragmas) this.#checkPragmas(raw);
@@ -81,7 +81,6 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       if (name !== 'journal_mode') raw.pragma(`${name} = ${literal(value)}`);
       else if (!readonly && !isPrivate) setJournalMode(raw, value);
     }
-    raw.pragma(`busy_timeout = ${busyTimeout}`);
   }
 
   #checkPragmas(raw: RawDatabase): void {

@@ -193,8 +193,8 @@ function change(
 function runScript<Result>(of: Session, traits: SqlTraits, run: (connection: SqliteConnection) => Result): Result {
   const connection = of.use();
   const writes = traits.writes !== false;
-  if (writes) of.beforeWrite();
   of.noteSql(traits);
+  if (writes) of.beforeWrite();
   try {
     const result = run(connection);
     if (writes) of.afterWrite();

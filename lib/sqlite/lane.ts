@@ -15,6 +15,12 @@ export interface LaneEntry {
   isFor(owner: unknown): boolean;
 }
 
+/** One who has a connection to the file. */
+export interface LaneUser {
+  /** Whether he has a transaction or an iterator open, and so a lock. */
+  isInTransaction(): boolean;
+}
+
 /**
  * The write lane of one database file: lets one at a time of this process write to it, so that nobody ever waits inside
  * SQLite for a lock which this process holds itself.
@@ -23,6 +29,8 @@ export interface LaneEntry {
  * is here may be added to, not changed.
  */
 export class WriteLane {
+  /** Who has a connection to a file whose readers keep a writer out. Empty in WAL mode, where they do not. */
+  readonly users = new Set<LaneUser>();
   readonly #turnstile: Turnstile<LaneEntry>;
 
   constructor(clock: Clock) {

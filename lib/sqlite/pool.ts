@@ -10,7 +10,6 @@ import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
 import { type NormalizedOptions, normalize, type SqlitePoolOptions } from './options.ts';
-import type { Session } from './session.ts';
 import { classify } from './sql.ts';
 import { lockedOf } from './verbs.ts';
 import { untilUnlocked, type WaitRequest } from './waiting.ts';
@@ -83,15 +82,14 @@ export class SqlitePool extends WritingPool {
     const shared = await this.shared(scope, checked.signal);
     if (shared !== undefined) return await this.#onLease(shared, sql, run, request);
     const { writes } = classify(typeof sql === 'string' ? sql : '');
-    if (writes === false || !this.#hasLane) return this.borrow(run, checked, entry);
-    if (writes === undefined && !(await this.borrow((db) => isWrite(db, sql), checked, entry))) {
-      return this.borrow(run, checked, entry);
-    }
+    const read = () => this.borrow((db) => this.#unlocked(db, run, request), checked, entry);
+    if (writes === false || !this.#hasLane) return read();
+    if (writes === undefined && !(await this.borrow((db) => isWrite(db, sql), checked, entry))) return read();
     const taken = this.takeWriter(request, 'statement', entry, scope?.ref);
-    return this.lendTo((db) => this.#unlocked(sessionOf(db), () => run(db), request), taken);
+    return this.lendTo((db) => this.#unlocked(db, run, request), taken);
   }
 
-  /** Runs a statement on a connection that is held already; if it writes, in its turn. */
+  /** Runs a statement on a connection that is held already; if it writes outside a transaction, in its turn. */
   async #onLease<Result>(
     db: LeasedDatabase,
     sql: string,
@@ -99,27 +97,33 @@ export class SqlitePool extends WritingPool {
     request: WaitRequest,
   ): Promise<Awaited<Result>> {
     const session = sessionOf(db);
-    if (session.isManaged || !this.#hasLane || !isWrite(db, sql)) return await run(db);
+    if (session.isManaged || !this.#hasLane || !isWrite(db, sql)) return await this.#unlocked(db, run, request);
     // In a transaction that was begun by SQL it takes the lock until that ends.
     const kind = session.isInTransaction() ? 'raw transaction' : 'statement';
     const permit = await this.admit(session, request, kind);
     try {
-      return await this.#unlocked(session, () => run(db), request);
+      return await this.#unlocked(db, run, request);
     } finally {
       if (kind === 'statement') permit?.leave();
       else session.afterControl();
     }
   }
 
-  /** Runs a statement of a session that holds the lane, without waiting for another process's lock inside SQLite. */
-  #unlocked<Result>(session: Session, run: () => Result, request: WaitRequest): Result | Promise<Result> {
+  /** Runs a statement. If another process's lock is in the way, it is tried again from a timer, not waited for in SQLite. */
+  #unlocked<Result>(
+    db: LeasedDatabase,
+    run: (db: LeasedDatabase) => Result,
+    request: WaitRequest,
+  ): Result | Promise<Result> {
+    const session = sessionOf(db);
     const attempt = (): Result => {
+      const before = session.impatient;
       session.impatient = true;
       try {
         if (!session.hasIterators) session.connection.beImpatient();
-        return run();
+        return run(db);
       } finally {
-        session.impatient = false;
+        session.impatient = before;
       }
     };
     return untilUnlocked(attempt, request, request.since, () => lockedOf(session));

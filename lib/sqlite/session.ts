@@ -71,7 +71,8 @@ export class Session implements Writer {
     const connection = this.guard();
     if (this.managed !== undefined) this.managed.check();
     if (this.hasEscaped) this.#refuseEscaped();
-    if (connection.impatient && !this.impatient && !this.hasIterators) connection.bePatient();
+    if (connection.isRollbackJournal) this.#choosePatience(false);
+    else if (connection.impatient && !this.impatient && !this.hasIterators) connection.bePatient();
     this.lease.lastUsedAt = connection.clock.now();
     return connection;
   }
@@ -86,7 +87,8 @@ export class Session implements Writer {
       if (level.readOnly) throw new ReadOnlyError(this.lease.pool, level.request.label ?? this.lease.label, 'read');
       return;
     }
-    const { lane, settings } = this.connection;
+    const { isRollbackJournal, lane, settings } = this.connection;
+    if (isRollbackJournal) this.#choosePatience(true);
     // Without a lane the file is read-only, as SQLite will say.
     if (this.permit !== undefined || lane === undefined) return;
     const { holder } = lane;
@@ -159,6 +161,7 @@ export class Session implements Writer {
 
   noteSetting(setting: string): void {
     this.#noted().settings.add(setting);
+    if (setting === 'pragma busy_timeout') this.connection.hasOwnPatience = true;
   }
 
   noteBroken(): void {
@@ -194,6 +197,21 @@ export class Session implements Writer {
   cleaned(): void {
     this.managed?.leaseEnded();
     this.permit?.leave();
+  }
+
+  /**
+   * Without a WAL a writer keeps readers out while it commits, and readers keep a writer from committing. Another
+   * process's lock may be waited for; one that this process holds can not go away while it is waited for.
+   */
+  #choosePatience(writes: boolean): void {
+    const { connection } = this;
+    if (this.hasIterators) return;
+    const { lane } = connection;
+    const isOwnLock =
+      (this.permit === undefined && lane?.holder !== undefined) ||
+      (writes && [...(lane?.users ?? [])].some((user) => user !== this && user.isInTransaction()));
+    if (isOwnLock || this.impatient) connection.beImpatient();
+    else connection.bePatient();
   }
 
   /** Work of a synchronous transaction function that went on when its transaction was over would commit by itself. */

@@ -143,8 +143,8 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
   #ready(): RawStatement {
     this.#session.use();
     const { traits, writes } = this.#shared;
-    if (writes) this.#session.beforeWrite();
     if (!traits.plain) this.#session.noteSql(traits);
+    if (writes) this.#session.beforeWrite();
     return this.#current();
   }
 
