@@ -11,6 +11,10 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: 'what a lease costs, beside generic-pool, tarn, lightning-pool and the bare driver',
     load: async () => (await import('./lease/index.ts')).lease,
   },
+  contention: {
+    summary: 'transactions that await, 64 at once, beside a mutex, generic-pool, Kysely and Knex',
+    load: async () => (await import('./contention/index.ts')).contention,
+  },
 };
 
 const readme = fileURLToPath(new URL('README.md', import.meta.url));
@@ -23,7 +27,7 @@ ${Object.entries(benches)
   .join('\n')}
 
 Options:
-  --rounds N     rounds that count, 15 unless said; rows about memory take a fifth of them
+  --rounds N     rounds that count; 15 unless said, for contention 5. Long rows of lease take a part of them
   --quick        a few seconds; shows that it runs, the figures mean nothing
   --only TEXT    only rows with TEXT in their name
   --json FILE    also write everything, with the figure of each round

@@ -4,14 +4,14 @@ import { genericPool } from '../contenders/generic-pool.ts';
 import { leasehold } from '../contenders/leasehold.ts';
 import { lightningPool } from '../contenders/lightning-pool.ts';
 import { tarn } from '../contenders/tarn.ts';
-import { type Bench, type BenchSettings, UsageError } from '../support/bench.ts';
+import { type Bench, type BenchSettings, choose } from '../support/bench.ts';
 import { withDatabaseFile } from '../support/database.ts';
 import { describeMachine, machineLine } from '../support/machine.ts';
 import { interleave } from '../support/measure.ts';
 import { summarize } from '../support/statistics.ts';
 import { judge } from './bars.ts';
 import { barsTable, type Row, rowsTable } from './report.ts';
-import { type Trial, trials } from './trials.ts';
+import { type Size, type Trial, trials } from './trials.ts';
 
 const contenders: readonly Contender[] = [leasehold, genericPool, tarn, lightningPool, driver];
 const packages = ['better-sqlite3', 'generic-pool', 'tarn', 'lightning-pool'];
@@ -20,7 +20,7 @@ const defaultRounds = 15;
 
 /** What a lease costs, beside other pools and the bare driver. */
 export const lease: Bench = async (settings) => {
-  const chosen = choose(settings.only, settings.quick);
+  const chosen = choose(trials, settings.only, (trial) => trial.title(sizeOf(trial, settings)));
   const machine = describeMachine(packages);
   const rows = await withDatabaseFile(async (file) => {
     const done: Row[] = [];
@@ -37,17 +37,12 @@ export const lease: Bench = async (settings) => {
   };
 };
 
-function choose(only: string | undefined, quick: boolean): readonly Trial[] {
-  if (only === undefined) return trials;
-  const chosen = trials.filter(({ id, title, size, quick: small }) =>
-    `${id} ${title(quick ? small : size)}`.toLowerCase().includes(only.toLowerCase()),
-  );
-  if (chosen.length > 0) return chosen;
-  throw new UsageError(`No row has "${only}" in its name. There are ${trials.map(({ id }) => id).join(', ')}.`);
+function sizeOf(trial: Trial, { quick }: BenchSettings): Size {
+  return quick ? trial.quick : trial.size;
 }
 
 async function runTrial(trial: Trial, file: string, settings: BenchSettings): Promise<Row> {
-  const size = settings.quick ? trial.quick : trial.size;
+  const size = sizeOf(trial, settings);
   const title = trial.title(size);
   const warmUp = settings.quick ? Math.min(1, trial.warmUp) : trial.warmUp;
   const rounds = Math.max(

@@ -4,7 +4,7 @@ import { grouped } from '../support/markdown.ts';
 import { collectAll, liveHeap, nanosecondsPerOperation } from '../support/measure.ts';
 
 /** How much of it: so many loops at once, each so many times. */
-interface Size {
+export interface Size {
   readonly loops: number;
   readonly times: number;
 }

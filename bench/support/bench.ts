@@ -20,5 +20,17 @@ interface Outcome {
 /** A bench is a module of its own; `run.ts` lists them. */
 export type Bench = (settings: BenchSettings) => Promise<Outcome>;
 
+/** The rows `--only` asks for: those with its text in their id or title. All, where nothing is asked for. */
+export function choose<Row extends { readonly id: string }>(
+  rows: readonly Row[],
+  only: string | undefined,
+  title: (row: Row) => string,
+): readonly Row[] {
+  if (only === undefined) return rows;
+  const chosen = rows.filter((row) => `${row.id} ${title(row)}`.toLowerCase().includes(only.toLowerCase()));
+  if (chosen.length > 0) return chosen;
+  throw new UsageError(`No row has "${only}" in its name. There are ${rows.map(({ id }) => id).join(', ')}.`);
+}
+
 /** Something is wrong with the command rather than with the code: said in one line, exit code 2. */
 export class UsageError extends Error {}

@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import Database from 'better-sqlite3';
 
@@ -15,7 +16,6 @@ export interface Machine {
 }
 
 export function describeMachine(packages: readonly string[]): Machine {
-  const require = createRequire(import.meta.url);
   const db = new Database(':memory:');
   const sqlite = String(db.prepare('SELECT sqlite_version()').pluck().get());
   db.close();
@@ -26,10 +26,15 @@ export function describeMachine(packages: readonly string[]): Machine {
     cores: availableParallelism(),
     sqlite,
     load: loadavg()[0] ?? 0,
-    versions: Object.fromEntries(
-      packages.map((name) => [name, (require(`${name}/package.json`) as { version: string }).version]),
-    ),
+    versions: Object.fromEntries(packages.map((name) => [name, versionOf(name)])),
   };
+}
+
+/** Found as a file, because some packages do not export their package.json. */
+function versionOf(name: string): string {
+  const file = findPackageJSON(name, import.meta.url);
+  if (file === undefined) throw new Error(`${name} has no package.json`);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 export function machineLine({ date, node, cpu, cores, sqlite, load, versions }: Machine): string {
