@@ -6,10 +6,12 @@ export interface ContextLevel {
   readonly owner: object;
   /** What the context carried before: of this connection or of another. */
   readonly around: ContextLevel | undefined;
-  /** The innermost scope it was begun in, of whatever pool. */
-  readonly scope: unknown;
+  /** Names the innermost scope it was begun in, of whatever pool. */
+  readonly scope: object | undefined;
   /** Whether its statements are refused by now. */
   readonly ended: boolean;
+  /** Whether the lease has ended that it is of, so that nothing is left to be told apart by it. */
+  readonly gone: boolean;
 }
 
 /**
@@ -20,6 +22,8 @@ export interface Frame {
   /** `undefined` where there is a transaction, and no scope. */
   readonly pool: object | undefined;
   readonly scope: unknown;
+  /** Names the scope without keeping alive what it holds. */
+  readonly ref: object | undefined;
   /** Scopes of other pools. Only their pools and scopes count; transactions are those of the first frame. */
   readonly next: Frame | undefined;
   readonly level: ContextLevel | undefined;
@@ -28,13 +32,20 @@ export interface Frame {
 export const frames = new AsyncLocalStorage<Frame>();
 
 /** A frame in which `scope` is the innermost of `pool`. */
-export function withScopeOf(around: Frame | undefined, pool: object, scope: unknown): Frame {
-  return { pool, scope, next: without(around, pool), level: around?.level };
+export function withScopeOf(around: Frame | undefined, pool: object, scope: unknown, ref: object): Frame {
+  return { pool, scope, ref, next: without(around, pool), level: levelOf(around) };
 }
 
 /** A frame in which `level` is the innermost transaction. */
 export function withLevel(around: Frame | undefined, level: ContextLevel): Frame {
-  return { pool: around?.pool, scope: around?.scope, next: around?.next, level };
+  return { pool: around?.pool, scope: around?.scope, ref: around?.ref, next: around?.next, level };
+}
+
+/** The innermost transaction of a frame that matters, so that work which begins in the context of the last does not pile them up. */
+export function levelOf(around: Frame | undefined): ContextLevel | undefined {
+  let level = around?.level;
+  while (level?.gone === true) level = level.around;
+  return level;
 }
 
 /** The innermost scope of `pool` in a frame. */

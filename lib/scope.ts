@@ -113,7 +113,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       // After an `await` this changes the context of what is left of this call, and of nothing else: the caller gets
       // its own back with its promise. `run` would build a second context only to restore the first one, a quarter of
       // what an uncontended call takes.
-      frames.enterWith(withScopeOf(around, this, scope));
+      frames.enterWith(withScopeOf(around, this, scope, scope.ref));
       const result = fn(handle);
       return isPromiseLike(result) ? await result : (result as Awaited<Result>);
     } finally {
@@ -141,7 +141,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     if (outer !== undefined && !fresh) return await fn();
     const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer, 'connection');
     try {
-      return await frames.run(withScopeOf(around, this, scope), fn);
+      return await frames.run(withScopeOf(around, this, scope, scope.ref), fn);
     } finally {
       const ending = this.#end(scope);
       if (ending !== undefined) await ending;

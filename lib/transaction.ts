@@ -1,6 +1,6 @@
 import { Cancellations } from './cancellations.ts';
 import type { Clock } from './clock.ts';
-import { type ContextLevel, type Frame, frames, withLevel } from './context.ts';
+import { type ContextLevel, type Frame, frames, levelOf, withLevel } from './context.ts';
 import type { LeaseControl } from './driver.ts';
 import { AbortError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
@@ -61,7 +61,7 @@ export class Level<Request extends TransactionRequest> implements ContextLevel {
   /** The level it is part of, `undefined` for a transaction. */
   readonly parent: Level<Request> | undefined;
   readonly around: ContextLevel | undefined;
-  readonly scope: unknown;
+  readonly scope: object | undefined;
   readonly request: Request;
   readonly signal: AbortSignal | undefined;
   readonly readOnly: boolean;
@@ -83,8 +83,9 @@ export class Level<Request extends TransactionRequest> implements ContextLevel {
   ) {
     this.owner = owner;
     this.parent = parent;
-    this.around = around?.level;
-    this.scope = around?.scope;
+    this.around = levelOf(around);
+    // Not the scope itself: a transaction that hangs and is forgotten must not keep its handle alive.
+    this.scope = around?.ref;
     this.request = request;
     this.signal = joinSignals(request.signal, parent?.signal);
     this.readOnly = request.readOnly || parent?.readOnly === true;
@@ -93,6 +94,10 @@ export class Level<Request extends TransactionRequest> implements ContextLevel {
 
   get ended(): boolean {
     return this.state !== 'open';
+  }
+
+  get gone(): boolean {
+    return this.owner.gone;
   }
 
   turn(clock: Clock): Turnstile<Level<Request>> {
@@ -141,6 +146,11 @@ export class Transactions<Request extends TransactionRequest> {
   /** The innermost open level, `undefined` while no transaction is open. */
   get current(): Level<Request> | undefined {
     return this.#current;
+  }
+
+  /** Whether the lease has ended. */
+  get gone(): boolean {
+    return this.#lease.ended;
   }
 
   /** The innermost level that the present async context carries, ended or not. */

@@ -135,7 +135,7 @@ export class SqlitePool extends WritingPool {
     const scope = this.innermost(frame);
     if (scope?.ended !== true) return;
     const { level } = frame ?? {};
-    const isPart = scope.extent === 'transaction' || (level?.ended === true && level.scope === scope);
+    const isPart = scope.extent === 'transaction' || (level?.ended === true && level.scope === scope.ref);
     if (isPart) throw this.endedError(scope);
   }
 

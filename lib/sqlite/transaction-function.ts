@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import type Database from 'better-sqlite3';
-import { frames, withLevel } from '../context.ts';
+import { frames, levelOf, withLevel } from '../context.ts';
 import { isPromiseLike } from '../events.ts';
 import type { Session } from './session.ts';
 import { transactionsOf } from './verbs.ts';
@@ -65,7 +65,15 @@ function runSync(session: Session, fn: Callback): (variant: Variant, self: unkno
     const around = frames.getStore();
     // By this mark the statements are known that it runs after its end, should it return a promise, which
     // better-sqlite3 refuses.
-    const mark = { owner: session, around: around?.level, scope: around?.scope, ended: false };
+    const mark = {
+      owner: session,
+      around: levelOf(around),
+      scope: around?.ref,
+      ended: false,
+      get gone() {
+        return session.lease.ended;
+      },
+    };
     const result: unknown = frames.run(withLevel(around, mark), () => fn.apply(this, params));
     if (isPromiseLike(result)) session.hasEscaped = true;
     return result;
