@@ -49,7 +49,7 @@ export class SqliteConnection {
   /** Whether it fails at a lock at once instead of blocking the event loop for up to `busyTimeout`. So it is opened. */
   impatient = true;
   /** Whether a holder has set a busy timeout of his own, to be kept until he gives the connection back. */
-  hasOwnPatience = false;
+  #hasOwnPatience = false;
   #patience: number;
   /** Whether writers and readers lock each other out, as in every journal mode but WAL. */
   #isRollbackJournal = false;
@@ -91,9 +91,15 @@ export class SqliteConnection {
   // By `exec`: a kept PRAGMA statement would do nothing, as this one takes effect when it is prepared.
   beImpatient(): void {
     if (this.impatient) return;
-    if (this.hasOwnPatience) this.#patience = this.raw.pragma('busy_timeout', { simple: true }) as number;
+    if (this.#hasOwnPatience) this.#patience = this.raw.pragma('busy_timeout', { simple: true }) as number;
     this.raw.exec('PRAGMA busy_timeout = 0');
     this.impatient = true;
+  }
+
+  /** A holder is about to set it himself. */
+  leavePatience(): void {
+    this.#hasOwnPatience = true;
+    this.impatient = false;
   }
 
   bePatient(): void {

@@ -161,7 +161,7 @@ export class Session implements Writer {
 
   noteSetting(setting: string): void {
     this.#noted().settings.add(setting);
-    if (setting === 'pragma busy_timeout') this.connection.hasOwnPatience = true;
+    if (setting === 'pragma busy_timeout') this.connection.leavePatience();
   }
 
   noteBroken(): void {

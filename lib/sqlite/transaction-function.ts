@@ -44,7 +44,7 @@ export function transactionRunner(
 function runAsync(session: Session, fn: () => unknown, variant: Variant): Promise<unknown> {
   const { clock, settings } = session.connection;
   return transactionsOf(session).run(fn, {
-    label: undefined,
+    label: session.lease.label,
     signal: undefined,
     priority: 0,
     timeout: settings.acquireTimeout,
