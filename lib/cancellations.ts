@@ -15,6 +15,7 @@ export class Cancellations {
 
   /** Breaks off all that wait now. */
   cancel(makeError: () => Error): void {
-    for (const cancel of this.#cancels) cancel(makeError);
+    // Not one that is added meanwhile, or taken out.
+    for (const cancel of Array.from(this.#cancels)) if (this.#cancels.has(cancel)) cancel(makeError);
   }
 }

@@ -1,17 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { LeaseControl } from './driver.ts';
+import type { ScopeRef } from './holder.ts';
 
 /** A transaction, or a part of one, as the async context of its function carries it. */
 export interface ContextLevel {
   /** Whose transaction it is: the connection's, as its present holder has it. */
   readonly owner: object;
-  /** What the context carried before: of this connection or of another. */
-  readonly around: ContextLevel | undefined;
-  /** Names the innermost scope it was begun in, of whatever pool. */
-  readonly scope: object | undefined;
+  /** What the context carried before: of this connection or of another. Those whose lease has ended are left out. */
+  around: ContextLevel | undefined;
   /** Whether its statements are refused by now. */
   readonly ended: boolean;
-  /** Whether the lease has ended that it is of, so that nothing is left to be told apart by it. */
-  readonly gone: boolean;
+  readonly lease: LeaseControl;
 }
 
 /**
@@ -22,8 +21,7 @@ export interface Frame {
   /** `undefined` where there is a transaction, and no scope. */
   readonly pool: object | undefined;
   readonly scope: unknown;
-  /** Names the scope without keeping alive what it holds. */
-  readonly ref: object | undefined;
+  readonly ref: ScopeRef | undefined;
   /** Scopes of other pools. Only their pools and scopes count; transactions are those of the first frame. */
   readonly next: Frame | undefined;
   readonly level: ContextLevel | undefined;
@@ -31,8 +29,12 @@ export interface Frame {
 
 export const frames = new AsyncLocalStorage<Frame>();
 
+// On Node.js 22 a storage begins to work with its first use. Were that an `enterWith` after an `await`, it would set
+// the context of everything that follows.
+frames.enterWith(undefined as unknown as Frame);
+
 /** A frame in which `scope` is the innermost of `pool`. */
-export function withScopeOf(around: Frame | undefined, pool: object, scope: unknown, ref: object): Frame {
+export function withScopeOf(around: Frame | undefined, pool: object, scope: unknown, ref: ScopeRef): Frame {
   return { pool, scope, ref, next: without(around, pool), level: levelOf(around) };
 }
 
@@ -41,10 +43,16 @@ export function withLevel(around: Frame | undefined, level: ContextLevel): Frame
   return { pool: around?.pool, scope: around?.scope, ref: around?.ref, next: around?.next, level };
 }
 
-/** The innermost transaction of a frame that matters, so that work which begins in the context of the last does not pile them up. */
+/** The innermost transaction of a frame whose lease goes on. Drops the others, which work that begins in the context of the last would pile up. */
 export function levelOf(around: Frame | undefined): ContextLevel | undefined {
-  let level = around?.level;
-  while (level?.gone === true) level = level.around;
+  const innermost = liveFrom(around?.level);
+  for (let level = innermost; level !== undefined; level = level.around) level.around = liveFrom(level.around);
+  return innermost;
+}
+
+function liveFrom(first: ContextLevel | undefined): ContextLevel | undefined {
+  let level = first;
+  while (level?.lease.ended === true) level = level.around;
   return level;
 }
 

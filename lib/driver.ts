@@ -1,4 +1,4 @@
-import type { HolderInfo, LeaseMode } from './holder.ts';
+import type { HolderInfo, LeaseMode, ScopeRef } from './holder.ts';
 
 /**
  * What a database offers the pool. The pool knows nothing else about it: no SQL, no file, no server.
@@ -59,8 +59,12 @@ export interface LeaseControl {
   /** Name of the pool. */
   readonly pool: string;
   readonly label: string | undefined;
+  /** The scope that holds it. */
+  readonly scope: ScopeRef | undefined;
   /** True from the moment of release. Checked before every use of the connection. */
   readonly ended: boolean;
+  /** Whether a transaction that may span `await` was begun on it. Written by the handle. */
+  hadTransactions: boolean;
   /** What it is for at present. Written by the handle. */
   mode: LeaseMode;
   /** Aborted: every further use throws. */

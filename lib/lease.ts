@@ -35,6 +35,7 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   lastUsedAt: number;
   ended = false;
   mode: LeaseMode = 'connection';
+  hadTransactions = false;
   label: string | undefined;
   scope: ScopeRef | undefined;
   signal: AbortSignal | undefined;

@@ -9,17 +9,42 @@ export interface Interrupts {
 }
 
 /** Resolves after `delay` ms; rejects as soon as it is interrupted. Keeps the process alive meanwhile. */
-export async function pause(clock: Clock, delay: number, { signal, ends }: Interrupts): Promise<void> {
-  if (signal?.aborted) throw new AbortError(signal);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+export async function pause(clock: Clock, delay: number, interrupts: Interrupts): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
   const timer = clock.after(delay, resolve);
+  try {
+    await interruptible(promise, interrupts);
+  } finally {
+    clock.cancel(timer);
+  }
+}
+
+/** Waits for `promise`, `delay` ms at most, unless it is interrupted. */
+export async function within(
+  promise: Promise<void>,
+  clock: Clock,
+  delay: number,
+  timeoutError: () => Error,
+  interrupts: Interrupts,
+): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = delay === Infinity ? undefined : clock.after(delay, () => reject(timeoutError()));
+  try {
+    await interruptible(Promise.race([promise, late]), interrupts);
+  } finally {
+    if (timer !== undefined) clock.cancel(timer);
+  }
+}
+
+async function interruptible(promise: Promise<void>, { signal, ends }: Interrupts): Promise<void> {
+  if (signal?.aborted) throw new AbortError(signal);
+  const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new AbortError(signal as AbortSignal));
   signal?.addEventListener('abort', abort, { once: true });
   const withdrawals = ends.map((end) => end.enlist((makeError) => reject(makeError())));
   try {
-    await promise;
+    await Promise.race([promise, interrupted]);
   } finally {
-    clock.cancel(timer);
     signal?.removeEventListener('abort', abort);
     for (const withdraw of withdrawals) withdraw();
   }

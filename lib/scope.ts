@@ -2,7 +2,6 @@ import { type Frame, frames, scopeIn, withScopeOf } from './context.ts';
 import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
 import { joinSignals, type ScopeRef } from './holder.ts';
-import { Lease } from './lease.ts';
 import {
   type AcquireOptions,
   checkAcquireOptions,
@@ -28,6 +27,8 @@ export class Scope<Connection extends object, Handle extends object> {
   /** What the scope is the extent of. */
   readonly extent: 'connection' | 'transaction';
   ended = false;
+  /** Once it has ended: whether there were transactions on its lease, so that what is left over may be of one. */
+  hadTransactions = false;
   /** The one lease it owns. May have ended before the scope, by `close()` of the handle or by the pool. */
   lease: SlotLease<Connection, Handle> | undefined;
   handle: Handle | undefined;
@@ -225,7 +226,8 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     fn: (db: Handle, connection: Connection) => Result,
     taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
   ): Promise<Awaited<Result>> {
-    const lease = taken instanceof Lease ? taken : await taken;
+    // Always awaited, so that calls take effect in the order they are made: others, too, begin a microtask later.
+    const lease = await taken;
     try {
       return await fn(handleOf(lease), lease.slot.connection);
     } finally {
@@ -295,10 +297,11 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   #end(scope: Scope<Connection, Handle>): void | Promise<void> {
     const { ref, lease } = scope;
     scope.ended = true;
+    scope.hadTransactions = lease?.hadTransactions === true;
     // Work that outlives the scope keeps it, but shall not keep what it held.
     scope.lease = undefined;
     scope.handle = undefined;
-    if (ref.waiting > 0) {
+    if (ref.waiting > 0 || ref.ends !== undefined) {
       this.cancelWaiters(ref, () => this.endedError(scope));
       // What still waits does so in detached scopes within this one, and no longer holds up those around it.
       for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;

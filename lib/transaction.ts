@@ -1,11 +1,11 @@
 import { Cancellations } from './cancellations.ts';
 import type { Clock } from './clock.ts';
-import { type ContextLevel, type Frame, frames, levelOf, withLevel } from './context.ts';
+import { frames, withLevel } from './context.ts';
 import type { LeaseControl } from './driver.ts';
 import { AbortError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
 import { joinSignals } from './holder.ts';
-import type { Nesting } from './options.ts';
+import { Level, type TransactionRequest } from './level.ts';
 import {
   ReadOnlyError,
   TransactionAbortedError,
@@ -13,19 +13,6 @@ import {
   TransactionEndedError,
 } from './transaction-errors.ts';
 import { Turnstile } from './turnstile.ts';
-
-/** What a transaction asks for, whatever its database. */
-export interface TransactionRequest {
-  readonly label: string | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly priority: number;
-  /** Milliseconds from `since` until it must have begun, and again from its COMMIT on. */
-  readonly timeout: number;
-  readonly since: number;
-  readonly nesting: Nesting;
-  /** Whether writes are refused in it. */
-  readonly readOnly: boolean;
-}
 
 /**
  * What a database does for the transactions of one lease. A verb that has to wait returns a promise; one that fails
@@ -48,67 +35,10 @@ export interface TransactionVerbs<Request extends TransactionRequest> {
   end(): void;
   /** Whether the database has a transaction open. `undefined` where it can not be told now. */
   isOpen(): boolean | undefined;
+  /** Throws where something is open on the connection that is not Leasehold's to end. */
+  checkFree(): void;
   /** What runs on the connection and must end before the transaction can, in words. */
   unfinished(): string | undefined;
-}
-
-/**
- * A transaction, or a part of one that can be undone alone: a savepoint. `fn` runs in an async context that carries it,
- * by which its statements are told from those of other branches that use the same connection.
- */
-export class Level<Request extends TransactionRequest> implements ContextLevel {
-  readonly owner: Transactions<Request>;
-  /** The level it is part of, `undefined` for a transaction. */
-  readonly parent: Level<Request> | undefined;
-  readonly around: ContextLevel | undefined;
-  readonly scope: object | undefined;
-  readonly request: Request;
-  readonly signal: AbortSignal | undefined;
-  readonly readOnly: boolean;
-  readonly depth: number;
-  /** `ending` while its COMMIT or ROLLBACK is under way: no statement belongs to it any more. */
-  state: 'open' | 'ending' | 'ended' = 'open';
-  /** The part that is open now. Only the innermost level may use the connection. */
-  child: Level<Request> | undefined;
-  /** Functions that take part in it by `nesting: 'join'` and have not returned. */
-  joined = 0;
-  /** Parts of it come one after the other. */
-  #turn: Turnstile<Level<Request>> | undefined;
-
-  constructor(
-    owner: Transactions<Request>,
-    parent: Level<Request> | undefined,
-    around: Frame | undefined,
-    request: Request,
-  ) {
-    this.owner = owner;
-    this.parent = parent;
-    this.around = levelOf(around);
-    // Not the scope itself: a transaction that hangs and is forgotten must not keep its handle alive.
-    this.scope = around?.ref;
-    this.request = request;
-    this.signal = joinSignals(request.signal, parent?.signal);
-    this.readOnly = request.readOnly || parent?.readOnly === true;
-    this.depth = parent === undefined ? 0 : parent.depth + 1;
-  }
-
-  get ended(): boolean {
-    return this.state !== 'open';
-  }
-
-  get gone(): boolean {
-    return this.owner.gone;
-  }
-
-  turn(clock: Clock): Turnstile<Level<Request>> {
-    this.#turn ??= new Turnstile(clock);
-    return this.#turn;
-  }
-
-  /** Refuses the parts that wait for their turn. */
-  cancelParts(makeError: () => Error): void {
-    this.#turn?.refuseAll(makeError);
-  }
 }
 
 /**
@@ -122,11 +52,13 @@ export class Level<Request extends TransactionRequest> implements ContextLevel {
  */
 export class Transactions<Request extends TransactionRequest> {
   readonly #verbs: TransactionVerbs<Request>;
-  readonly #lease: LeaseControl;
+  readonly lease: LeaseControl;
   readonly #clock: Clock;
   readonly #turn: Turnstile<Level<Request>>;
   /** Waits of this lease for something else than a connection. They end with it. */
   readonly ends = new Cancellations();
+  /** The transaction that is open, or about to be. */
+  #root: Level<Request> | undefined;
   /** The innermost open level. */
   #current: Level<Request> | undefined;
   /** Why the open transaction can not be committed any more. */
@@ -138,19 +70,15 @@ export class Transactions<Request extends TransactionRequest> {
 
   constructor(verbs: TransactionVerbs<Request>, lease: LeaseControl, clock: Clock) {
     this.#verbs = verbs;
-    this.#lease = lease;
+    this.lease = lease;
     this.#clock = clock;
     this.#turn = new Turnstile(clock);
+    lease.hadTransactions = true;
   }
 
   /** The innermost open level, `undefined` while no transaction is open. */
   get current(): Level<Request> | undefined {
     return this.#current;
-  }
-
-  /** Whether the lease has ended. */
-  get gone(): boolean {
-    return this.#lease.ended;
   }
 
   /** The innermost level that the present async context carries, ended or not. */
@@ -177,6 +105,11 @@ export class Transactions<Request extends TransactionRequest> {
     if (level.signal?.aborted) throw new AbortError(level.signal);
   }
 
+  /** Whether the database may have ended the transaction, and could not be asked. Then nothing may be written. */
+  refuseSuspect(): void {
+    if (this.#suspect !== undefined) throw this.#abortedError(this.#current, this.#suspect);
+  }
+
   /** A statement has failed. Some failures end the transaction, and SQLite says so only by having ended it. */
   noteError(cause: unknown): void {
     if (this.#current !== undefined && this.#failure === undefined) this.#investigate({ cause });
@@ -189,21 +122,23 @@ export class Transactions<Request extends TransactionRequest> {
    * @throws TransactionEndedError, TransactionAbortedError, TransactionBusyError, ReadOnlyError, AbortError, and what
    * the verbs throw
    */
-  async run<Result>(fn: () => Result, request: Request): Promise<Awaited<Result>> {
+  async run<Result>(fn: () => Result, asked: Request): Promise<Awaited<Result>> {
+    const request = this.#withSignal(asked);
     const around = frames.getStore();
     const outer = this.here();
     if (outer !== undefined) this.#admit(outer, request);
+    this.#verbs.checkFree();
     const level = new Level(this, outer, around, request);
     const turn = outer === undefined ? this.#turn : outer.turn(this.#clock);
     if (!turn.tryEnter(level)) await this.#waitForTurn(turn, level);
-    const joins = outer !== undefined && request.nesting === 'join';
+    // To read in a transaction that writes takes a level of its own, in which writes are refused.
+    const joins = outer !== undefined && request.nesting === 'join' && outer.readOnly === level.readOnly;
     if (joins) turn.leave(level);
     try {
       this.#refuse(level, outer);
       if (joins) return await this.#join(outer, fn);
       // Always awaited: only after an `await` does `enterWith` change the context of nothing but the rest of this call.
-      const opened = () => this.#open(level);
-      await (outer === undefined ? this.#verbs.begin(request, opened) : this.#verbs.savepoint(level.depth, opened));
+      await this.#begin(level);
       let result: Awaited<Result>;
       try {
         this.#refuse(level, outer);
@@ -212,6 +147,7 @@ export class Transactions<Request extends TransactionRequest> {
         result = isPromiseLike(returned) ? await returned : (returned as Awaited<Result>);
       } catch (error) {
         await this.#rollBack(level);
+        if (outer?.ended === false && request.nesting === 'join') this.#failure ??= { cause: error };
         throw error;
       }
       const committing = this.#commit(level);
@@ -224,16 +160,23 @@ export class Transactions<Request extends TransactionRequest> {
 
   /** The lease has ended, and its clean-up has rolled back what was open. */
   leaseEnded(): void {
-    this.ends.cancel(() => this.#lease.endedError());
-    this.#abandon(this.#outermost());
+    this.ends.cancel(() => this.lease.endedError());
+    this.#abandon(this.#root);
+    this.#root = undefined;
     this.#current = undefined;
     this.#failure = undefined;
     this.#suspect = undefined;
   }
 
+  /** A request that ends with the lease's signal as well as with its own. */
+  #withSignal(request: Request): Request {
+    const signal = joinSignals(request.signal, this.lease.signal);
+    return signal === request.signal ? request : { ...request, signal };
+  }
+
   #admit(outer: Level<Request>, request: Request): void {
     if (outer.ended) throw this.#endedError(outer);
-    if (outer.readOnly && !request.readOnly) throw new ReadOnlyError(this.#lease.pool, this.#labelOf(outer), 'read');
+    if (outer.readOnly && !request.readOnly) throw new ReadOnlyError(this.lease.pool, this.#labelOf(outer), 'read');
   }
 
   async #waitForTurn(turn: Turnstile<Level<Request>>, level: Level<Request>): Promise<void> {
@@ -249,7 +192,7 @@ export class Transactions<Request extends TransactionRequest> {
 
   /** Looks once more at what may have changed while it waited. */
   #refuse(level: Level<Request>, outer: Level<Request> | undefined): void {
-    if (this.#lease.ended) throw this.#lease.endedError();
+    if (this.lease.ended) throw this.lease.endedError();
     if (this.#broken !== undefined) throw this.#abortedError(level, this.#broken);
     if (level.ended) throw this.#endedError(level);
     if (level.signal?.aborted) throw new AbortError(level.signal);
@@ -271,9 +214,26 @@ export class Transactions<Request extends TransactionRequest> {
     }
   }
 
-  #open(level: Level<Request>): void {
-    if (level.parent !== undefined) level.parent.child = level;
-    this.#current = level;
+  /** From here on it is part of its parent, though it is open only when the database says so. */
+  async #begin(level: Level<Request>): Promise<void> {
+    const { parent } = level;
+    const opened = (): void => {
+      // It may have come to its end with its parent, or with the lease.
+      if (!level.ended) this.#current = level;
+    };
+    try {
+      if (parent === undefined) {
+        this.#root = level;
+        await this.#verbs.begin(level.request, opened);
+      } else {
+        parent.child = level;
+        await this.#verbs.savepoint(level.depth, opened);
+      }
+    } catch (error) {
+      if (parent?.child === level) parent.child = undefined;
+      if (this.#root === level) this.#root = undefined;
+      throw error;
+    }
   }
 
   /** Rejects where the level could not be committed; then it is rolled back. */
@@ -299,12 +259,11 @@ export class Transactions<Request extends TransactionRequest> {
 
   /** Why a level whose function has returned must not be committed. */
   #refusal(level: Level<Request>): Error | undefined {
-    if (this.#lease.ended) return this.#lease.endedError();
+    if (this.lease.ended) return this.lease.endedError();
     if (level.ended) return this.#endedError(level);
     if (this.#suspect !== undefined) this.#investigate(this.#suspect);
     if (this.#failure !== undefined) return this.#abortedError(level, this.#failure);
     if (level.signal?.aborted) return new AbortError(level.signal);
-    if (this.#lease.signal?.aborted) return new AbortError(this.#lease.signal);
     if (level.child !== undefined) return this.#busyError(level, 'unfinished', 'a nested transaction was open');
     if (level.joined > 0) return this.#busyError(level, 'unfinished', 'a function that takes part was running');
     const unfinished = this.#verbs.unfinished();
@@ -312,7 +271,7 @@ export class Transactions<Request extends TransactionRequest> {
   }
 
   #commitError(level: Level<Request>, error: unknown): unknown {
-    if (this.#lease.ended || this.#verbs.isOpen() !== false) return error;
+    if (this.lease.ended || this.#verbs.isOpen() !== false) return error;
     return this.#abortedError(level, { cause: error });
   }
 
@@ -332,13 +291,13 @@ export class Transactions<Request extends TransactionRequest> {
       if (level.parent === undefined) await this.#verbs.rollback();
       else if (this.#failure === undefined) await this.#verbs.rollbackTo(level.depth);
     } catch (error) {
-      this.#lease.report(error, 'Rolling back failed');
+      this.lease.report(error, 'Rolling back failed');
       if (level.parent === undefined) {
         this.#broken = { cause: error };
-        this.#lease.discard('failed rollback');
+        this.lease.discard('failed rollback');
       } else this.#failure ??= { cause: error };
     }
-    if (!this.#lease.ended) this.#close(level);
+    if (!this.lease.ended) this.#close(level);
   }
 
   /** Ends levels whose savepoints are gone. */
@@ -358,16 +317,11 @@ export class Transactions<Request extends TransactionRequest> {
       parent.child = undefined;
       return;
     }
+    this.#root = undefined;
     this.#failure = undefined;
     this.#suspect = undefined;
     // What is broken still holds its locks, until the connection is closed.
     if (this.#broken === undefined) this.#verbs.end();
-  }
-
-  #outermost(): Level<Request> | undefined {
-    let level = this.#current;
-    while (level?.parent !== undefined) level = level.parent;
-    return level;
   }
 
   #investigate(suspect: { readonly cause: unknown }): void {
@@ -377,18 +331,18 @@ export class Transactions<Request extends TransactionRequest> {
   }
 
   #labelOf(level: Level<Request> | undefined): string | undefined {
-    return level?.request.label ?? this.#lease.label;
+    return level?.request.label ?? this.lease.label;
   }
 
   #endedError(level: Level<Request>): Error {
-    return new TransactionEndedError(this.#lease.pool, this.#labelOf(level));
+    return new TransactionEndedError(this.lease.pool, this.#labelOf(level));
   }
 
   #abortedError(level: Level<Request> | undefined, { cause }: { readonly cause: unknown }): Error {
-    return new TransactionAbortedError(this.#lease.pool, this.#labelOf(level), cause);
+    return new TransactionAbortedError(this.lease.pool, this.#labelOf(level), cause);
   }
 
   #busyError(level: Level<Request> | undefined, reason: 'other branch' | 'unfinished' | 'timeout', detail = ''): Error {
-    return new TransactionBusyError(this.#lease.pool, this.#labelOf(level), reason, detail);
+    return new TransactionBusyError(this.lease.pool, this.#labelOf(level), reason, detail);
   }
 }

@@ -1,11 +1,12 @@
 import { type Frame, frames } from './context.ts';
 import { joinSignals, type ScopeRef } from './holder.ts';
+import type { TransactionRequest } from './level.ts';
 import type { ReadOptions } from './options.ts';
 import { pause } from './pause.ts';
 import type { Entry } from './pool/pool.ts';
 import type { SlotLease } from './pool/slot.ts';
 import { type Scope, ScopedPool } from './scope.ts';
-import type { TransactionRequest, Transactions } from './transaction.ts';
+import type { Transactions } from './transaction.ts';
 
 // First pause before a transaction is run again, doubled for each further time up to the longest, then cut by up to a
 // half at random.
@@ -73,6 +74,7 @@ export abstract class TransactionalPool<
       priority,
       timeout,
       since: this.clock.now(),
+      scope: scope?.ref,
       nesting,
       readOnly: plan.readOnly,
     });

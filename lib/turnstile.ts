@@ -21,6 +21,8 @@ export class Turnstile<Holder> {
   /** Made when somebody has to wait for the first time. */
   #queue: WaiterQueue<TurnRequest<Holder>, void> | undefined;
   #holder: Holder | undefined;
+  /** Whether the next one is being looked for: the error of one who came too late may ask who is in. */
+  #isPassing = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -61,13 +63,17 @@ export class Turnstile<Holder> {
       await promise;
     } finally {
       for (const withdraw of withdrawals) withdraw();
+      // No timer stays behind where nobody waits.
+      if (this.waiting === 0) this.#queue.dispose();
     }
   }
 
   /** Lets the next one in. A no-op for who is not in. */
   leave(holder: Holder): void {
-    if (this.#holder !== holder) return;
+    if (this.#holder !== holder || this.#isPassing) return;
+    this.#isPassing = true;
     const next = this.#queue?.next();
+    this.#isPassing = false;
     this.#holder = next?.request.holder;
     next?.grant();
   }

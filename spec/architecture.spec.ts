@@ -10,10 +10,10 @@ const lib = fileURLToPath(new URL('../lib', import.meta.url));
  * except within a folder, where the rows are given again.
  */
 const rows = [
-  ['clock.ts', 'cancellations.ts', 'deadlines.ts', 'context.ts'],
+  ['clock.ts', 'cancellations.ts', 'deadlines.ts'],
   ['holder.ts'],
   ['errors.ts', 'driver.ts', 'events.ts', 'stats.ts'],
-  ['runtime.ts', 'options.ts', 'pause.ts', 'transaction-errors.ts'],
+  ['runtime.ts', 'options.ts', 'pause.ts', 'transaction-errors.ts', 'context.ts'],
   ['waiters.ts'],
   ['turnstile.ts', 'lease.ts'],
   ['pool/slot.ts', 'pool/patience.ts', 'pool/housekeeping.ts'],
@@ -24,6 +24,7 @@ const rows = [
   ['pool/stock.ts'],
   ['pool/pool.ts'],
   ['scope.ts'],
+  ['level.ts'],
   ['transaction.ts'],
   ['transactional-pool.ts'],
   ['sqlite/better-sqlite3.ts', 'sqlite/sql.ts', 'sqlite/inspection.ts', 'sqlite/transaction-options.ts'],

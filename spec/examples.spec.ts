@@ -25,11 +25,9 @@ function countOrders(t: ExecutionContext, file: string): unknown {
   t.is(db.pragma('integrity_check', { simple: true }), 'ok');
   t.is(db.prepare('SELECT filled FROM demo').pluck().get(), 1);
   t.is(db.prepare('SELECT count(*) FROM customers').pluck().get(), size.customers);
-  const [fromOrders, fromCustomers] = [
-    'count(*), sum(total_cents) FROM orders',
-    'sum(order_count), sum(spent_cents) FROM customers',
-  ];
-  t.deepEqual(db.prepare(`SELECT ${fromOrders}`).raw().get(), db.prepare(`SELECT ${fromCustomers}`).raw().get());
+  const row = (what: string) => db.prepare(`SELECT ${what}`).raw().get();
+  t.deepEqual(row('count(*), sum(total_cents) FROM orders'), row('sum(order_count), sum(spent_cents) FROM customers'));
+  t.deepEqual(row('sum(quantity) FROM orders'), row('sum(delivered) - sum(stock) FROM products'));
   return db.prepare('SELECT count(*) FROM orders').pluck().get();
 }
 
@@ -39,7 +37,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} ends an idle server with 0, and leaves one file behind`, async (t) => {
     const file = temporaryFile(t);
     const demo = startDemo(t, '--file', file, ...small);
-    t.is((await placeOrder(await demo.url(), { customerId: 1, totalCents: 1 })).status, 201);
+    t.is((await placeOrder(await demo.url())).status, 201);
     t.true(existsSync(`${file}-wal`));
     demo.kill(signal);
     t.deepEqual(await demo.ended, { code: 0, signal: null });
@@ -52,13 +50,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 test('the first start fills the file, and later ones leave it as it is', async (t) => {
   const file = temporaryFile(t);
   const first = startDemo(t, '--file', file, ...small);
-  await placeOrder(await first.url(), { customerId: 1, totalCents: 1 });
+  await placeOrder(await first.url());
   t.regex(first.output, /^Filling: 100 %$/m);
   first.kill('SIGINT');
   await first.ended;
 
   const second = startDemo(t, '--file', file, '--port', '0', '--orders', '9999');
-  await second.printed(/: 50 customers, 400 orders\./);
+  await second.printed(/: 50 customers, 400 orders, 100 products\./);
   t.is((await (await openExport(await second.url())).rest()).length, 401);
   t.false(second.output.includes('Filling'));
 });
@@ -78,7 +76,7 @@ test('an interrupted first fill is completed at the next start', async (t) => {
   half.close();
 
   const demo = startDemo(t, '--file', file, ...small);
-  await demo.printed(/: 50 customers, 3,000 orders\./);
+  await demo.printed(/: 50 customers, 3,000 orders, 100 products\./);
   // It goes on from where it was.
   t.notRegex(demo.output, /^Filling: [0-3]0? %$/m);
   demo.kill('SIGINT');
@@ -96,7 +94,7 @@ test('Ctrl-C during the first fill ends with 0 between two chunks', async (t) =>
   t.deepEqual(readdirSync(join(file, '..')), ['app.db']);
   const db = read(t, file);
   t.is(db.prepare('SELECT filled FROM demo').pluck().get(), 0);
-  const rows = ['customers', 'orders'].map(
+  const rows = ['products', 'customers', 'orders'].map(
     (table) => db.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number,
   );
   t.is(rows.reduce((sum, count) => sum + count) % 1000, 0);
@@ -208,7 +206,7 @@ test('a folder that is missing or may not be written is told in one line, with e
   );
 });
 
-test('a file that is no database, or that of something else, is told in one line and left alone', async (t) => {
+test('a file that is no database, or that of something else or older, is told in one line and left alone', async (t) => {
   const directory = temporaryDirectory(t);
   const letter = join(directory, 'letter.txt');
   writeFileSync(letter, 'Dear SQLite, this is not for you. '.repeat(100));
@@ -218,4 +216,8 @@ test('a file that is no database, or that of something else, is told in one line
   new Database(other).exec('CREATE TABLE letters (id INTEGER PRIMARY KEY)').close();
   await fails(t, /^leasehold-demo: .*other\.db is a database of something else\./, '--file', other);
   t.deepEqual(read(t, other).prepare('SELECT name FROM sqlite_schema').pluck().all(), ['letters']);
+
+  const older = join(directory, 'older.db');
+  new Database(older).exec('CREATE TABLE demo (customers INTEGER, orders INTEGER, filled INTEGER)').close();
+  await fails(t, /^leasehold-demo: .*older\.db was made by an older demo\./, '--file', older);
 });

@@ -21,7 +21,7 @@ import { DurationRecorder, newCounters, type PoolStats, type Times } from '../st
 import type { WaiterRequest } from '../waiters.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { handleOf } from './lender.ts';
-import { Patience, PatienceError } from './patience.ts';
+import { Patience } from './patience.ts';
 import type { SlotLease } from './slot.ts';
 import { Stock } from './stock.ts';
 
@@ -33,7 +33,6 @@ export type Refusal = 'timeouts' | 'refused' | 'aborted';
 
 /** A bounded pool of connections to any database. It knows no SQL and no async context. */
 export class Pool<Connection extends object, Handle extends object> {
-  readonly #driver: Driver<Connection, Handle>;
   readonly #settings: PoolSettings;
   readonly #clock: Clock;
   readonly #events = new PoolEmitter();
@@ -58,7 +57,6 @@ export class Pool<Connection extends object, Handle extends object> {
     clock: Clock = systemClock,
   ) {
     const hooks = bindHooks(unboundHooks);
-    this.#driver = driver;
     this.#settings = settings;
     this.#clock = clock;
     this.#capturesStacks = settings.leakThreshold !== Infinity;
@@ -181,7 +179,7 @@ export class Pool<Connection extends object, Handle extends object> {
 
   /** Rejects what waits in a scope that has ended. */
   protected cancelWaiters(scope: ScopeRef, makeError: () => Error): void {
-    this.#main.lender.cancelWaiters(scope, makeError);
+    for (const { lender } of this.#stocks) lender.cancelWaiters(scope, makeError);
   }
 
   #request(
@@ -212,26 +210,12 @@ export class Pool<Connection extends object, Handle extends object> {
    */
   async ready(): Promise<void> {
     this.#warm = true;
-    const inventory = this.#main.inventory;
-    const deadline = this.#clock.now() + this.#settings.acquireTimeout;
-    const target = () => Math.max(1, inventory.min);
-    const mayOpen = () => inventory.canOpen && inventory.staying < target();
-    while (inventory.stayingOpen < target()) {
-      if (this.closed) throw new ClosedError(this.name);
-      try {
-        if (mayOpen()) this.#main.lender.offer(await inventory.open());
-        else {
-          // Others are opening, or the last attempt failed a moment ago.
-          const settled = inventory.until(() => this.closed || mayOpen() || inventory.stayingOpen >= target());
-          await this.#patience.bound(settled, 'ready()', deadline - this.#clock.now());
-        }
-      } catch (error) {
-        if (this.closed) throw new ClosedError(this.name);
-        if (error instanceof PatienceError || !this.#driver.isTransient(error)) {
-          throw this.#main.lender.openError(inventory.lastOpenError ?? error);
-        }
-      }
-    }
+    await this.#main.fill();
+  }
+
+  /** As `ready`, for the connection in reserve. */
+  protected async reserveReady(): Promise<void> {
+    await (this.#reserve ?? this.#main).fill();
   }
 
   /** Gauges of this moment, counters and durations since the pool was made. */

@@ -1,5 +1,7 @@
+import { ClosedError } from '../errors.ts';
 import { Inventory, type InventoryContext } from './inventory.ts';
 import { Lender, type LenderContext } from './lender.ts';
+import { PatienceError } from './patience.ts';
 
 /** What the stocks of one pool have in common. */
 export type StockContext<Connection extends object, Handle extends object> = Omit<
@@ -12,6 +14,8 @@ export type StockContext<Connection extends object, Handle extends object> = Omi
 export class Stock<Connection extends object, Handle extends object> {
   readonly inventory: Inventory<Connection, Handle>;
   readonly lender: Lender<Connection, Handle>;
+  readonly #context: StockContext<Connection, Handle>;
+  #closed = false;
 
   constructor(context: StockContext<Connection, Handle>) {
     const inventory = new Inventory<Connection, Handle>({
@@ -19,12 +23,44 @@ export class Stock<Connection extends object, Handle extends object> {
       onOpen: context.hooks.onOpen,
       onRoom: () => this.lender.pump(),
     });
+    this.#context = context;
     this.inventory = inventory;
     this.lender = new Lender({ ...context, inventory });
   }
 
+  /**
+   * Opens `min` connections, at least one, and resolves when they are open. A lock held elsewhere is waited for until
+   * `acquireTimeout`.
+   *
+   * @throws OpenError, ClosedError
+   */
+  async fill(): Promise<void> {
+    const { inventory, lender } = this;
+    const { clock, driver, patience, settings } = this.#context;
+    const deadline = clock.now() + settings.acquireTimeout;
+    const target = () => Math.max(1, inventory.min);
+    const mayOpen = () => inventory.canOpen && inventory.staying < target();
+    while (inventory.stayingOpen < target()) {
+      if (this.#closed) throw new ClosedError(settings.name);
+      try {
+        if (mayOpen()) lender.offer(await inventory.open());
+        else {
+          // Others are opening, or the last attempt failed a moment ago.
+          const settled = inventory.until(() => this.#closed || mayOpen() || inventory.stayingOpen >= target());
+          await patience.bound(settled, 'ready()', deadline - clock.now());
+        }
+      } catch (error) {
+        if (this.#closed) throw new ClosedError(settings.name);
+        if (error instanceof PatienceError || !driver.isTransient(error)) {
+          throw lender.openError(inventory.lastOpenError ?? error);
+        }
+      }
+    }
+  }
+
   /** Refuses all who wait and all who come. Resolves when every connection is closed. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.lender.close();
     this.inventory.dispose();
     await this.inventory.until(() => this.inventory.size === 0);

@@ -13,8 +13,6 @@ const databasesQuery = "SELECT name FROM pragma_database_list WHERE name <> 'mai
 const temporaryQuery =
   "SELECT type, name, sql FROM temp.sqlite_master WHERE type IN ('table', 'view', 'index', 'trigger')";
 
-const rollbackJournals = new Set<unknown>(['delete', 'truncate', 'persist']);
-
 /** How far a checkpoint goes, as SQLite defines it: the later ones also wait for readers, and reset the WAL. */
 export type CheckpointMode = 'passive' | 'full' | 'restart' | 'truncate';
 
@@ -34,6 +32,10 @@ export interface ConnectionSettings extends WaitSettings {
   readonly busyTimeout: number;
   readonly acquireTimeout: number;
   readonly strictWrites: boolean;
+  /** Whether nothing can be written. */
+  readonly readonly: boolean;
+  /** Whether each connection has a database of its own. */
+  readonly isPrivate: boolean;
   /** Waits that end with the pool. */
   readonly ends: Cancellations;
 }
@@ -44,8 +46,8 @@ export class SqliteConnection {
   readonly statements: StatementCache;
   readonly clock: Clock;
   readonly settings: ConnectionSettings;
-  /** The write lane of its file, `undefined` where that can only be read. */
-  readonly lane: WriteLane | undefined;
+  /** The write lane of its file. */
+  readonly lane: WriteLane;
   /** Whether it fails at a lock at once instead of blocking the event loop for up to `busyTimeout`. So it is opened. */
   impatient = true;
   /** Whether a holder has set a busy timeout of his own, to be kept until he gives the connection back. */
@@ -60,7 +62,7 @@ export class SqliteConnection {
   /** What was attached and temporary when the connection was new: by its definition, in words. */
   #schema: ReadonlyMap<string, string> = new Map();
 
-  constructor(raw: RawDatabase, settings: ConnectionSettings, lane: WriteLane | undefined, clock: Clock) {
+  constructor(raw: RawDatabase, settings: ConnectionSettings, lane: WriteLane, clock: Clock) {
     this.raw = raw;
     this.settings = settings;
     this.lane = lane;
@@ -121,7 +123,7 @@ export class SqliteConnection {
       this.#patience = busyTimeout;
       this.impatient = false;
     }
-    this.#isRollbackJournal = rollbackJournals.has(this.raw.pragma('journal_mode', { simple: true }));
+    this.#isRollbackJournal = !this.settings.isPrivate && this.raw.pragma('journal_mode', { simple: true }) !== 'wal';
     // better-sqlite3 tells the default only by what a new statement does.
     const probe = this.raw.prepare('SELECT 1').pluck().get();
     this.statements.defaultMode = typeof probe === 'bigint' ? safeIntegerRows : flatRows;
@@ -130,7 +132,7 @@ export class SqliteConnection {
   lend(lease: LeaseControl): Session {
     const session = new Session(this, lease);
     this.#session = session;
-    if (this.#isRollbackJournal) this.lane?.users.add(session);
+    if (this.#isRollbackJournal) this.lane.users.add(session);
     return session;
   }
 
@@ -142,7 +144,7 @@ export class SqliteConnection {
     session.end();
     const residue = session.notes && this.#cleanUp(session.notes);
     session.cleaned();
-    if (this.#isRollbackJournal) this.lane?.users.delete(session);
+    if (this.#isRollbackJournal) this.lane.users.delete(session);
     return residue;
   }
 

@@ -16,8 +16,8 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   readonly target: string;
   readonly limit: number;
   readonly hasReserve: boolean;
-  /** The lane of the file that was opened last; each connection keeps its own. */
-  lane: WriteLane | undefined;
+  /** The connection that was opened last: its lane is that of the file as it is now. */
+  latest: SqliteConnection | undefined;
   /** Whether the pragma names have been checked; they are the same for every connection. */
   #checkedPragmas = false;
 
@@ -37,9 +37,10 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     const raw = new Database(file, { readonly, timeout: 0 }) as RawDatabase;
     try {
       this.#setUp(raw);
-      if (!readonly) this.lane = isPrivate ? new WriteLane(this.#clock) : laneOf(file, this.#clock);
-      const connection = new SqliteConnection(raw, this.#settings, this.lane, this.#clock);
+      const lane = isPrivate ? new WriteLane(this.#clock) : laneOf(file, this.#clock);
+      const connection = new SqliteConnection(raw, this.#settings, lane, this.#clock);
       connection.settle();
+      this.latest = connection;
       return connection;
     } catch (error) {
       raw.close();

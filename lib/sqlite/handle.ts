@@ -196,13 +196,12 @@ function runScript<Result>(of: Session, traits: SqlTraits, run: (connection: Sql
   of.noteSql(traits);
   if (writes) of.beforeWrite();
   try {
-    const result = run(connection);
-    if (writes) of.afterWrite();
-    return result;
+    return run(connection);
   } catch (error) {
     of.afterError(error);
     throw error;
   } finally {
+    if (writes) of.afterWrite();
     if (traits.transaction) of.afterControl();
   }
 }

@@ -52,7 +52,7 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
       throw error;
     } finally {
       this.#look();
-      if (this.#writes) this.#session.afterWrite();
+      if (this.#writes) this.#session.afterWrite(true);
     }
   }
 

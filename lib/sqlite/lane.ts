@@ -11,8 +11,8 @@ export interface LaneEntry {
    * Whether it has nothing open any more. Only a transaction that was begun by SQL can end without anybody being told.
    */
   isOver(): boolean;
-  /** Whether it is there for this scope, or for the transactions of this connection. */
-  isFor(owner: unknown): boolean;
+  /** Whether code in a transaction of `owner`, or in `scope`, runs inside what it is there for. */
+  isAround(owner: object | undefined, scope: object | undefined): boolean;
 }
 
 /** One who has a connection to the file. */
@@ -31,6 +31,8 @@ export interface LaneUser {
 export class WriteLane {
   /** Who has a connection to a file whose readers keep a writer out. Empty in WAL mode, where they do not. */
   readonly users = new Set<LaneUser>();
+  /** Whose synchronous statement is writing at this moment. */
+  writing: LaneUser | undefined;
   readonly #turnstile: Turnstile<LaneEntry>;
 
   constructor(clock: Clock) {

@@ -84,10 +84,7 @@ export interface SqlitePoolOptions extends PoolOptions {
 export interface SqliteSettings extends ConnectionSettings {
   /** Absolute path, `''` or `':memory:'`. */
   readonly file: string;
-  /** Whether each connection has a database of its own. */
-  readonly isPrivate: boolean;
   readonly pragmas: readonly (readonly [name: string, value: Exclude<PragmaValue, null>])[];
-  readonly readonly: boolean;
   readonly Database: DatabaseClass;
 }
 

@@ -10,10 +10,16 @@ export interface Writer {
   permit: WritePermit | undefined;
   /** Whether a transaction is open, as far as can be told. */
   isInTransaction(): boolean;
+  /** It has the permit. */
+  arrived(permit: WritePermit): void;
 }
 
+/** What a session may write for. */
+export type Claim = Exclude<WriteHolder['kind'], 'raw transaction'>;
+
 /**
- * The right to write to a file, held by one session, or about to be.
+ * The right to write to a file, of one session, or of one that is about to get a connection. Several parts of a session
+ * may claim it at a time; a transaction that was begun by SQL keeps it without a claim.
  *
  * Invariant: whoever makes one and enters the lane with it gives it to a session, which leaves the lane at the end of
  * its lease at the latest, or leaves at once.
@@ -23,40 +29,59 @@ export class WritePermit implements LaneEntry {
   readonly #clock: Clock;
   readonly #pool: string;
   readonly #label: string | undefined;
-  readonly kind: WriteHolder['kind'];
-  /** Whether it is given back at the end of the transaction it was taken for, rather than with the lease. */
-  readonly endsWithTransaction: boolean;
+  /** What it is for, the first claim first. */
+  readonly #claims: Claim[];
   #since: number;
   /** Who writes. `undefined` while the connection is not there yet. */
-  session: Writer | undefined;
+  #session: Writer | undefined;
 
   constructor(
     lane: WriteLane,
     { clock, pool, label }: { readonly clock: Clock; readonly pool: string; readonly label: string | undefined },
-    kind: WriteHolder['kind'],
-    endsWithTransaction = false,
+    claim?: Claim,
   ) {
     this.#lane = lane;
     this.#clock = clock;
     this.#pool = pool;
     this.#label = label;
-    this.kind = kind;
-    this.endsWithTransaction = endsWithTransaction;
+    this.#claims = claim === undefined ? [] : [claim];
     this.#since = clock.now();
   }
 
-  /** Makes it that of a session. */
+  /** Makes it that of a session. Leaves and throws where the lease has ended, which nobody would end once more. */
   give(session: Writer): void {
-    this.session = session;
+    if (session.lease.ended) {
+      this.leave();
+      throw session.lease.endedError();
+    }
+    this.#session = session;
     this.#since = this.#clock.now();
     session.permit = this;
     session.lease.mode = 'write';
+    // It is there to stay for those who wait beside it. A transaction or a statement they have to let pass.
+    if (this.#claims[0] === 'write scope') session.arrived(this);
+  }
+
+  claim(claim: Claim): void {
+    this.#claims.push(claim);
+  }
+
+  /** One part has done with it. */
+  drop(claim: Claim): void {
+    const index = this.#claims.lastIndexOf(claim);
+    if (index !== -1) this.#claims.splice(index, 1);
+    this.settle();
+  }
+
+  /** Leaves where nobody has a claim, and no transaction is open that was begun by SQL. */
+  settle(): void {
+    if (this.isOver()) this.leave();
   }
 
   /** Lets the next one in. */
   leave(): void {
-    const { session } = this;
-    this.session = undefined;
+    const session = this.#session;
+    this.#session = undefined;
     if (session?.permit === this) {
       session.permit = undefined;
       session.lease.mode = 'connection';
@@ -65,25 +90,26 @@ export class WritePermit implements LaneEntry {
   }
 
   describe(): WriteHolder {
-    const { session } = this;
+    const session = this.#session;
     return {
       pool: this.#pool,
       label: this.#label,
-      kind: this.kind,
+      kind: this.#claims[0] ?? 'raw transaction',
       age: this.#clock.now() - this.#since,
       lease: session === undefined || session.lease.ended ? undefined : session.lease.describe(),
     };
   }
 
   isOver(): boolean {
-    return this.kind === 'raw transaction' && this.session?.isInTransaction() === false;
+    return this.#claims.length === 0 && this.#session?.isInTransaction() !== true;
   }
 
-  isFor(owner: unknown): boolean {
-    const { session } = this;
+  isAround(owner: object | undefined, scope: object | undefined): boolean {
+    const session = this.#session;
     if (session === undefined) return false;
-    // A scope tells its lease, whatever pool it is of.
-    const lease = typeof owner === 'object' && owner !== null && 'lease' in owner ? owner.lease : undefined;
-    return owner === session.managed || lease === session.lease;
+    if (owner !== undefined && owner === session.managed) return true;
+    // A transaction is around those in it, not around all of its scope.
+    const isOfScope = this.#claims.length === 0 || this.#claims.includes('write scope');
+    return isOfScope && scope !== undefined && scope === session.lease.scope;
   }
 }

@@ -11,7 +11,7 @@ import type { CheckpointMode, CheckpointResult, SqliteConnection } from './conne
 import { type LeasedDatabase, sessionOf } from './handle.ts';
 import { type NormalizedOptions, normalize, type SqlitePoolOptions } from './options.ts';
 import { classify } from './sql.ts';
-import { lockedOf } from './verbs.ts';
+import { claimLane, lockedOf } from './verbs.ts';
 import { untilUnlocked, type WaitRequest } from './waiting.ts';
 import { WritingPool } from './writing-pool.ts';
 
@@ -48,7 +48,11 @@ export class SqlitePool extends WritingPool {
    * taken for this query alone. What writes waits for its turn, as in `run`.
    */
   async get<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row | undefined> {
-    const run = (db: LeasedDatabase) => db.prepare<unknown[], Row>(sql).get(...spread(values));
+    const run = (db: LeasedDatabase): Row | undefined => {
+      const statement = db.prepare<unknown[], Row>(sql);
+      // `get` stops at the first row, and better-sqlite3 then says nothing of a COMMIT that fails.
+      return statement.readonly ? statement.get(...spread(values)) : statement.all(...spread(values))[0];
+    };
     return this.#statement(sql, run, options, this.get);
   }
 
@@ -76,10 +80,12 @@ export class SqlitePool extends WritingPool {
     entry: Entry,
   ): Promise<Awaited<Result>> {
     const checked = checkAcquireOptions(options);
-    this.#refuseEscaped();
+    this.#refuseLeftOver();
     const scope = this.liveScope();
     const request = this.waitRequest(checked, scope?.ref);
-    const shared = await this.shared(scope, checked.signal);
+    const sharing = this.shared(scope, checked.signal);
+    // Not awaited where there is nothing to wait for, so that calls come to the lane in the order they are made.
+    const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared !== undefined) return await this.#onLease(shared, sql, run, request);
     const { writes } = classify(typeof sql === 'string' ? sql : '');
     const read = () => this.borrow((db) => this.#unlocked(db, run, request), checked, entry);
@@ -98,14 +104,14 @@ export class SqlitePool extends WritingPool {
   ): Promise<Awaited<Result>> {
     const session = sessionOf(db);
     if (session.isManaged || !this.#hasLane || !isWrite(db, sql)) return await this.#unlocked(db, run, request);
-    // In a transaction that was begun by SQL it takes the lock until that ends.
-    const kind = session.isInTransaction() ? 'raw transaction' : 'statement';
-    const permit = await this.admit(session, request, kind);
+    // Whose statements are refused shall not wait for that.
+    session.use();
+    const claiming = claimLane(session, 'statement', request);
+    if (claiming !== undefined) await claiming;
     try {
       return await this.#unlocked(db, run, request);
     } finally {
-      if (kind === 'statement') permit?.leave();
-      else session.afterControl();
+      session.permit?.drop('statement');
     }
   }
 
@@ -130,13 +136,10 @@ export class SqlitePool extends WritingPool {
   }
 
   /** What is left over of a transaction must not go on by itself. */
-  #refuseEscaped(): void {
-    const frame = frames.getStore();
-    const scope = this.innermost(frame);
-    if (scope?.ended !== true) return;
-    const { level } = frame ?? {};
-    const isPart = scope.extent === 'transaction' || (level?.ended === true && level.scope === scope.ref);
-    if (isPart) throw this.endedError(scope);
+  #refuseLeftOver(): void {
+    const scope = this.innermost(frames.getStore());
+    if (scope?.ended === true && (scope.extent === 'transaction' || scope.hadTransactions))
+      throw this.endedError(scope);
   }
 
   /**

@@ -9,7 +9,7 @@ import {
   WriteLockedError,
 } from '../transaction-errors.ts';
 import type { SqliteConnection } from './connection.ts';
-import { WritePermit, type Writer } from './permit.ts';
+import { type Claim, WritePermit, type Writer } from './permit.ts';
 import type { SqlTraits } from './sql.ts';
 import type { SqliteRequest } from './transaction-options.ts';
 
@@ -45,6 +45,8 @@ export class Session implements Writer {
   hasEscaped = false;
   /** The right to write: for a transaction, until the end of the lease, or for a transaction that was begun by SQL. */
   permit: WritePermit | undefined;
+  /** Parts of this session that wait for the lane, each told when another has brought it. */
+  #awaiting: Set<(permit: WritePermit) => void> | undefined;
   /** Whether statements are to fail at a lock rather than wait for it: somebody waits for them from a timer. */
   impatient = false;
 
@@ -82,32 +84,44 @@ export class Session implements Writer {
    * @throws ReadOnlyError, WriteLockedError
    */
   beforeWrite(): void {
+    this.checkWrite();
+    this.connection.lane.writing ??= this;
+  }
+
+  /** The same, for one that is not about to run yet. */
+  checkWrite(): void {
     const level = this.managed?.current;
     if (level !== undefined) {
       if (level.readOnly) throw new ReadOnlyError(this.lease.pool, level.request.label ?? this.lease.label, 'read');
+      this.managed?.refuseSuspect();
       return;
     }
     const { isRollbackJournal, lane, settings } = this.connection;
+    this.permit?.settle();
     if (isRollbackJournal) this.#choosePatience(true);
-    // Without a lane the file is read-only, as SQLite will say.
-    if (this.permit !== undefined || lane === undefined) return;
-    const { holder } = lane;
+    // Where the file is read-only SQLite will say so.
+    if (this.permit !== undefined || settings.readonly) return;
+    const { holder, writing } = lane;
     if (holder !== undefined) throw new WriteLockedError(settings.pool, holder.describe(), 'held');
+    // From a user function of a statement that writes.
+    if (writing !== undefined && writing !== this) throw new WriteLockedError(settings.pool, undefined, 'held');
     if (settings.strictWrites) throw new WriteLockedError(settings.pool, undefined, 'strict');
   }
 
-  /** It has run. If that left a lock behind, others of this process must know of it. */
-  afterWrite(): void {
-    if (this.permit !== undefined || this.isManaged || !this.isInTransaction()) return;
-    const { lane } = this.connection;
-    if (lane === undefined) return;
-    const permit = this.makePermit('raw transaction');
+  /** It has run, or failed. If that left a lock behind, others of this process must know of it. */
+  afterWrite(iterates = false): void {
+    const { lane, settings } = this.connection;
+    if (lane.writing === this) lane.writing = undefined;
+    if (this.permit !== undefined || this.isManaged || settings.readonly) return;
+    // An iterator that is open and does not write keeps this one from having done anything.
+    if ((this.hasIterators && !iterates) || !this.isInTransaction()) return;
+    const permit = this.makePermit();
     if (lane.tryEnter(permit)) permit.give(this);
   }
 
   /** What may have ended a transaction that was begun by SQL has run. */
   afterControl(): void {
-    if (this.permit?.isOver() === true) this.permit.leave();
+    this.permit?.settle();
   }
 
   /** A statement has thrown. */
@@ -116,10 +130,24 @@ export class Session implements Writer {
     this.afterControl();
   }
 
-  makePermit(kind: WritePermit['kind'], label = this.lease.label, endsWithTransaction = false): WritePermit {
+  /** @throws ReadOnlyError */
+  makePermit(label = this.lease.label, claim?: Claim): WritePermit {
     const { clock, lane, settings } = this.connection;
-    if (lane === undefined) throw new ReadOnlyError(settings.pool, label, 'pool');
-    return new WritePermit(lane, { clock, pool: settings.pool, label }, kind, endsWithTransaction);
+    if (settings.readonly) throw new ReadOnlyError(settings.pool, label, 'pool');
+    return new WritePermit(lane, { clock, pool: settings.pool, label }, claim);
+  }
+
+  /** Calls `onArrival` when the session has the lane by another's wait. The function that is returned forgets it. */
+  awaitPermit(onArrival: (permit: WritePermit) => void): () => void {
+    this.#awaiting ??= new Set();
+    this.#awaiting.add(onArrival);
+    return () => {
+      this.#awaiting?.delete(onArrival);
+    };
+  }
+
+  arrived(permit: WritePermit): void {
+    if (this.#awaiting !== undefined) for (const onArrival of Array.from(this.#awaiting)) onArrival(permit);
   }
 
   /** Whether a transaction is open, managed or not. While an iterator is, SQLite does not say. */
@@ -150,7 +178,10 @@ export class Session implements Writer {
         throw new TransactionManagedError(this.lease.pool, level.request.label ?? this.lease.label);
       }
       this.noteTransaction();
+      // Without a WAL a COMMIT is kept from its end by those who read.
+      if (this.connection.isRollbackJournal) this.#choosePatience(true);
     }
+    if (traits.exclusive && !this.hasIterators) this.connection.beImpatient();
     if (traits.schema) this.#noted().mayHaveChangedSchema = true;
     for (const setting of traits.settings) this.noteSetting(setting);
   }
@@ -208,8 +239,8 @@ export class Session implements Writer {
     if (this.hasIterators) return;
     const { lane } = connection;
     const isOwnLock =
-      (this.permit === undefined && lane?.holder !== undefined) ||
-      (writes && [...(lane?.users ?? [])].some((user) => user !== this && user.isInTransaction()));
+      (this.permit === undefined && lane.holder !== undefined) ||
+      (writes && [...lane.users].some((user) => user !== this && user.isInTransaction()));
     if (isOwnLock || this.impatient) connection.beImpatient();
     else connection.bePatient();
   }

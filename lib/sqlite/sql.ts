@@ -2,6 +2,8 @@
 export interface SqlTraits {
   /** Whether it leaves nothing behind and may be kept. */
   readonly plain: boolean;
+  /** Whether it needs the file for itself, and should rather fail than wait for others to leave. */
+  readonly exclusive: boolean;
   /** Whether it writes to the file, or takes a lock as if; `undefined` where only SQLite can tell. */
   readonly writes: boolean | undefined;
   /** It may open a transaction or savepoint, so the connection is asked on return. */
@@ -15,7 +17,7 @@ export interface SqlTraits {
 }
 
 // Queries and data changes leave nothing behind. WITH may begin either.
-const nothing = { plain: true, transaction: false, schema: false, settings: [], cacheable: true };
+const nothing = { plain: true, exclusive: false, transaction: false, schema: false, settings: [], cacheable: true };
 export const query: SqlTraits = Object.freeze({ ...nothing, writes: false });
 export const dataChange: SqlTraits = Object.freeze({ ...nothing, writes: true });
 const either: SqlTraits = Object.freeze({ ...nothing, writes: undefined });
@@ -83,6 +85,7 @@ export function classify(sql: string): SqlTraits {
   if (plain !== null) return plain[1] === undefined ? (plain[2] === undefined ? either : dataChange) : query;
   const traits: MutableTraits = {
     plain: false,
+    exclusive: false,
     writes: false,
     transaction: false,
     schema: false,
@@ -167,5 +170,6 @@ function notePragma(words: readonly string[], traits: MutableTraits): void {
   if (isGiven && !asking.has(name) && !(inFile.has(name) && schema !== 'temp')) traits.settings.push(`pragma ${name}`);
   // All modes of a checkpoint but the passive one wait for readers and writers.
   const waits = name === 'wal_checkpoint' && isGiven && argument !== 'passive';
+  if (waits || (isGiven && name === 'journal_mode')) traits.exclusive = true;
   if (waits || maintaining.has(name) || (isGiven && writing.has(name))) traits.writes = true;
 }

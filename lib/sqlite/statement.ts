@@ -81,7 +81,8 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
   }
 
   iterate(...params: BindParameters): IterableIterator<Result> {
-    const statement = this.#ready();
+    const statement = this.#usable();
+    if (this.#shared.writes) this.#session.checkWrite();
     const rows = statement.iterate(...params) as IterableIterator<Result>;
     // It is busy until the iterator is done: meanwhile the next of this SQL gets another, and this one its busy error.
     const lent = this.#own === undefined;
@@ -141,10 +142,17 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
 
   /** The prepared statement to run now, in the row mode of this one. */
   #ready(): RawStatement {
+    const statement = this.#usable();
+    // Last, because what it notes is to be taken back by `#done`.
+    if (this.#shared.writes) this.#session.beforeWrite();
+    return statement;
+  }
+
+  /** The same, to be run later. */
+  #usable(): RawStatement {
     this.#session.use();
-    const { traits, writes } = this.#shared;
+    const { traits } = this.#shared;
     if (!traits.plain) this.#session.noteSql(traits);
-    if (writes) this.#session.beforeWrite();
     return this.#current();
   }
 

@@ -49,6 +49,7 @@ function runAsync(session: Session, fn: () => unknown, variant: Variant): Promis
     priority: 0,
     timeout: settings.acquireTimeout,
     since: clock.now(),
+    scope: undefined,
     nesting: 'savepoint',
     readOnly: false,
     mode: variant === 'default' ? 'immediate' : variant,
@@ -59,29 +60,34 @@ function runSync(session: Session, fn: Callback): (variant: Variant, self: unkno
   // What is no function better-sqlite3 refuses in its own words.
   const native = session.guard().raw.transaction(typeof fn === 'function' ? observed : fn);
 
+  /** Whether its BEGIN has taken the lock that others would wait for. */
+  let locks = false;
+
   function observed(this: unknown, ...params: unknown[]): unknown {
-    // BEGIN IMMEDIATE has taken the lock that others would wait for.
-    session.afterWrite();
+    if (locks) session.afterWrite();
+    locks = false;
     const around = frames.getStore();
     // By this mark the statements are known that it runs after its end, should it return a promise, which
     // better-sqlite3 refuses.
     const mark = {
       owner: session,
       around: levelOf(around),
-      scope: around?.ref,
+      lease: session.lease,
       ended: false,
-      get gone() {
-        return session.lease.ended;
-      },
     };
     const result: unknown = frames.run(withLevel(around, mark), () => fn.apply(this, params));
-    if (isPromiseLike(result)) session.hasEscaped = true;
+    if (isPromiseLike(result)) {
+      mark.ended = true;
+      session.hasEscaped = true;
+      session.lease.hadTransactions = true;
+    }
     return result;
   }
 
   return (variant, self, params) => {
     session.use();
-    if (variant === 'immediate' || variant === 'exclusive') session.beforeWrite();
+    locks = variant === 'immediate' || variant === 'exclusive';
+    if (locks) session.checkWrite();
     session.running++;
     try {
       return (native[variant] as Callback).apply(self, params);

@@ -1,5 +1,5 @@
+import type { TransactionRequest } from '../level.ts';
 import { checkOptions, type ReadOptions, type Rule, readRules, rules } from '../options.ts';
-import type { TransactionRequest } from '../transaction.ts';
 
 /**
  * How a transaction begins. `'immediate'` takes the write lock at once. `'deferred'` takes it at the first write, which

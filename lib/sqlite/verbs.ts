@@ -1,10 +1,11 @@
+import { Cancellations } from '../cancellations.ts';
+import { joinSignals } from '../holder.ts';
 import { Transactions, type TransactionVerbs } from '../transaction.ts';
 import { ReadOnlyError, TransactionBusyError } from '../transaction-errors.ts';
-import type { WriteLane } from './lane.ts';
-import type { WritePermit } from './permit.ts';
+import type { Claim, WritePermit } from './permit.ts';
 import type { Session } from './session.ts';
 import type { SqliteRequest } from './transaction-options.ts';
-import { enterLane, type Locked, untilUnlocked } from './waiting.ts';
+import { enterLane, type Locked, TurnShared, untilUnlocked, type WaitRequest } from './waiting.ts';
 
 const beginnings: Readonly<Record<SqliteRequest['mode'], string>> = {
   deferred: 'BEGIN',
@@ -28,9 +29,53 @@ export function lockedOf(session: Session): Locked {
   return { lease: session.lease, clock, settings, lane, ends: transactionsOf(session).ends };
 }
 
+/**
+ * Sees to it that a session holds the lane: at once where it does already, or nobody does; else in its turn. If another
+ * part of the session gets there first, both have it. The claim is to be dropped.
+ *
+ * @throws what `enterLane` throws, ReadOnlyError
+ */
+export function claimLane(session: Session, claim: Claim, request: WaitRequest): void | Promise<void> {
+  session.permit?.settle();
+  if (session.permit !== undefined) {
+    session.permit.claim(claim);
+    return undefined;
+  }
+  const permit = session.makePermit(request.label ?? session.lease.label, claim);
+  if (!session.connection.lane.tryEnter(permit)) return waitForLane(session, permit, claim, request);
+  permit.give(session);
+  return undefined;
+}
+
+async function waitForLane(session: Session, permit: WritePermit, claim: Claim, request: WaitRequest): Promise<void> {
+  const { lease } = session;
+  const { clock, lane, settings } = session.connection;
+  const sharing = new Cancellations();
+  let isShared = false;
+  const forget = session.awaitPermit((given) => {
+    isShared = true;
+    given.claim(claim);
+    sharing.cancel(() => new TurnShared());
+  });
+  const ends = [transactionsOf(session).ends, settings.ends, sharing];
+  const signal = joinSignals(request.signal, lease.signal);
+  try {
+    await enterLane(lane, permit, { ...request, signal }, settings, clock, ends);
+  } catch (error) {
+    if (!isShared) throw error;
+  } finally {
+    forget();
+  }
+  // The lease may have ended in the same step in which its turn came: then `give` leaves.
+  if (!isShared) permit.give(session);
+  else if (lease.ended) throw lease.endedError();
+}
+
 /** BEGIN, COMMIT and the like on the connection of one session. They wait for their turn, and for locks, from timers. */
 class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   readonly #session: Session;
+  /** Whether the open transaction has a claim to the lane. */
+  #hasClaim = false;
   readonly #locked = (): Locked => lockedOf(this.#session);
 
   constructor(session: Session) {
@@ -39,17 +84,17 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
 
   begin(request: SqliteRequest, opened: () => void): void | Promise<void> {
     const session = this.#session;
-    const { lane, settings } = session.connection;
-    this.#checkFree();
-    if (request.mode === 'read' || session.permit !== undefined) return this.#begin(request, opened, undefined);
-    if (lane === undefined) {
+    const { settings } = session.connection;
+    this.checkFree();
+    if (request.mode === 'read') return this.#begin(request, opened);
+    if (settings.readonly) {
       if (request.mode !== 'deferred') throw new ReadOnlyError(settings.pool, request.label, 'pool');
-      return this.#begin(request, opened, undefined);
+      return this.#begin(request, opened);
     }
-    const own = session.makePermit('transaction', request.label ?? session.lease.label, true);
-    if (!lane.tryEnter(own)) return this.#waitAndBegin(lane, own, request, opened);
-    own.give(session);
-    return this.#begin(request, opened, own);
+    const claiming = claimLane(session, 'transaction', request);
+    if (claiming !== undefined) return this.#beginAfter(claiming, request, opened);
+    this.#hasClaim = true;
+    return this.#begin(request, opened);
   }
 
   commit(request: SqliteRequest): void | Promise<void> {
@@ -65,7 +110,7 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   }
 
   savepoint(depth: number, opened: () => void): void {
-    this.#checkFree();
+    this.checkFree();
     this.#session.connection.verb(`SAVEPOINT leasehold_${depth}`).run();
     opened();
   }
@@ -84,8 +129,8 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   end(): void {
     const session = this.#session;
     session.impatient = false;
-    if (session.permit?.endsWithTransaction === true) session.permit.leave();
-    else if (session.permit === undefined) session.lease.mode = 'connection';
+    if (session.permit === undefined) session.lease.mode = 'connection';
+    this.#dropClaim();
   }
 
   isOpen(): boolean | undefined {
@@ -97,10 +142,10 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
     return this.#session.hasIterators ? 'an iterator was open' : undefined;
   }
 
-  /** @throws TransactionBusyError where something runs on the connection that is not Leasehold's to end. */
-  #checkFree(): void {
+  /** @throws TransactionBusyError */
+  checkFree(): void {
     const session = this.#session;
-    const isRaw = !session.isManaged && session.isInTransaction();
+    const isRaw = session.running > 0 || (!session.isManaged && session.isInTransaction());
     if (!isRaw && !session.hasIterators) return;
     const detail = session.hasIterators
       ? 'an iterator is open on it'
@@ -108,44 +153,42 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
     throw new TransactionBusyError(session.lease.pool, session.lease.label, 'occupied', detail);
   }
 
-  async #waitAndBegin(lane: WriteLane, own: WritePermit, request: SqliteRequest, opened: () => void): Promise<void> {
-    const session = this.#session;
-    const { clock, settings } = session.connection;
-    await enterLane(lane, own, request, settings, clock, [transactionsOf(session).ends, settings.ends]);
-    try {
-      // The lease may have ended, or other code have begun something, in the same step in which its turn came.
-      if (session.lease.ended) throw session.lease.endedError();
-      this.#checkFree();
-    } catch (error) {
-      own.leave();
-      throw error;
-    }
-    own.give(session);
-    await this.#begin(request, opened, own);
+  async #beginAfter(claiming: Promise<void>, request: SqliteRequest, opened: () => void): Promise<void> {
+    await claiming;
+    this.#hasClaim = true;
+    await this.#begin(request, opened);
   }
 
-  /** Begins as soon as no other process is in the way. On failure gives `own` back. */
-  #begin(request: SqliteRequest, opened: () => void, own: WritePermit | undefined): void | Promise<void> {
+  #dropClaim(): void {
+    if (!this.#hasClaim) return;
+    this.#hasClaim = false;
+    this.#session.permit?.drop('transaction');
+  }
+
+  /** Begins as soon as no other process is in the way. On failure gives back its claim. */
+  #begin(request: SqliteRequest, opened: () => void): void | Promise<void> {
     const session = this.#session;
     const { connection } = session;
     const failed = (error: unknown): never => {
       session.impatient = false;
-      own?.leave();
+      this.#dropClaim();
       throw error;
     };
     const attempt = (): void => {
+      if (session.lease.ended) throw session.lease.endedError();
+      // Others may have begun something on this connection while it waited.
+      this.checkFree();
+      connection.beImpatient();
       connection.verb(beginnings[request.mode]).run();
       if (request.mode === 'read') this.#takeSnapshot();
       // The first write of a deferred one may meet another process's lock, as any other synchronous statement may.
       session.impatient = request.mode !== 'deferred';
+      if (request.mode === 'read' && session.permit === undefined) session.lease.mode = 'read';
       opened();
     };
     session.impatient = true;
     try {
-      connection.beImpatient();
-      const beginning = untilUnlocked(attempt, request, request.since, this.#locked);
-      if (request.mode === 'read') session.lease.mode = 'read';
-      return beginning?.catch(failed);
+      return untilUnlocked(attempt, request, request.since, this.#locked)?.catch(failed);
     } catch (error) {
       return failed(error);
     }
@@ -156,6 +199,8 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
     try {
       connection.verb(firstRead).get();
     } catch (error) {
+      // Until it is rolled back, the next holder must be kept from it.
+      this.#session.noteTransaction();
       connection.verb('ROLLBACK').run();
       throw error;
     }

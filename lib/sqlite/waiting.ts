@@ -1,11 +1,11 @@
-import type { Cancellations } from '../cancellations.ts';
+import { Cancellations } from '../cancellations.ts';
 import type { Clock } from '../clock.ts';
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
 import { QueueFullError } from '../errors.ts';
-import { joinSignals } from '../holder.ts';
+import { joinSignals, type ScopeRef } from '../holder.ts';
+import type { TransactionRequest } from '../level.ts';
 import { pause } from '../pause.ts';
-import type { TransactionRequest } from '../transaction.ts';
 import { WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
 import type { LaneEntry, WriteLane } from './lane.ts';
 
@@ -15,7 +15,7 @@ const firstPause = 2;
 const longestPause = 50;
 
 /** What of a request a wait goes by. */
-export type WaitRequest = Pick<TransactionRequest, 'label' | 'signal' | 'priority' | 'timeout' | 'since'>;
+export type WaitRequest = Pick<TransactionRequest, 'label' | 'signal' | 'priority' | 'timeout' | 'since' | 'scope'>;
 
 /** What all who wait in one pool have in common. */
 export interface WaitSettings {
@@ -33,7 +33,7 @@ export interface WaitSettings {
 export async function enterLane(
   lane: WriteLane,
   entry: LaneEntry,
-  { label, signal, priority, timeout, since }: WaitRequest,
+  { label, signal, priority, timeout, since, scope }: WaitRequest,
   { pool, maxWaiting, onRefused }: WaitSettings,
   clock: Clock,
   ends: readonly Cancellations[],
@@ -50,23 +50,40 @@ export async function enterLane(
     if (holder !== undefined && lane.waiting >= maxWaiting) {
       throw new QueueFullError({ pool, max: 1, leased: 1, waiting: lane.waiting, holders: [] }, holder.describe());
     }
-    await lane.enter(turn, ends);
+    await lane.enter(turn, endsOf({ scope }, ...ends));
   } catch (error) {
-    onRefused(error, label, clock.now() - since);
+    if (!(error instanceof TurnShared)) onRefused(error, label, clock.now() - since);
     throw error;
   }
 }
 
+/** Ends a wait whose aim another wait of the same session has reached. */
+export class TurnShared extends Error {}
+
 /** Whether the present code runs inside what `entry` holds the lane for, and so can not wait for its end. */
 function isAround(entry: LaneEntry): boolean {
-  const frame = frames.getStore();
-  for (let level = frame?.level; level !== undefined; level = level.around) {
-    if (entry.isFor(level.owner)) return true;
+  return isInside((owner, scope) => entry.isAround(owner, scope));
+}
+
+/** Whether the present code runs in a transaction or in a scope of which `is` says so. */
+export function isInside(is: (owner: object | undefined, scope: ScopeRef | undefined) => boolean): boolean {
+  const innermost = frames.getStore();
+  for (let level = innermost?.level; level !== undefined; level = level.around) {
+    if (!level.ended && is(level.owner, undefined)) return true;
   }
-  for (let scope = frame; scope !== undefined; scope = scope.next) {
-    if (entry.isFor(scope.scope)) return true;
+  for (let frame = innermost; frame !== undefined; frame = frame.next) {
+    for (let scope = frame.ref; scope !== undefined; scope = scope.parent) {
+      if (is(undefined, scope)) return true;
+    }
   }
   return false;
+}
+
+/** What a wait ends with: the scope it is in, too. */
+export function endsOf({ scope }: Pick<WaitRequest, 'scope'>, ...ends: Cancellations[]): readonly Cancellations[] {
+  if (scope === undefined) return ends;
+  scope.ends ??= new Cancellations();
+  return [...ends, scope.ends];
 }
 
 /** What a wait for another process's lock needs to know. */
@@ -74,7 +91,7 @@ export interface Locked {
   readonly lease: LeaseControl;
   readonly clock: Clock;
   readonly settings: WaitSettings;
-  readonly lane: WriteLane | undefined;
+  readonly lane: WriteLane;
   /** Waits that end with the lease. */
   readonly ends: Cancellations;
 }
@@ -96,22 +113,27 @@ export function untilUnlocked<Result>(
 
 async function retry<Result>(
   attempt: () => Result,
-  { label, signal, timeout }: WaitRequest,
+  { label, signal, timeout, scope }: WaitRequest,
   since: number,
   { lease, clock, settings, lane, ends }: Locked,
   firstError: unknown,
 ): Promise<Result> {
-  const interrupts = { signal: joinSignals(signal, lease.signal), ends: [ends] };
+  const interrupts = { signal: joinSignals(signal, lease.signal), ends: endsOf({ scope }, ends) };
   let busy = firstError;
   for (let delay = firstPause; ; delay = Math.min(delay * 2, longestPause)) {
     const left = since + timeout - clock.now();
     if (left <= 0) {
-      const state = { holder: undefined, waiting: lane?.waiting ?? 0 };
+      const state = { holder: undefined, waiting: lane.waiting };
       const error = new WriteTimeoutError(settings.pool, timeout, label ?? lease.label, state, { cause: busy });
       settings.onRefused(error, label ?? lease.label, clock.now() - since);
       throw error;
     }
-    await pause(clock, Math.min(left, delay * (1 - Math.random() / 2)), interrupts);
+    try {
+      await pause(clock, Math.min(left, delay * (1 - Math.random() / 2)), interrupts);
+    } catch (error) {
+      settings.onRefused(error, label ?? lease.label, clock.now() - since);
+      throw error;
+    }
     // The pause may have been over in the same step in which the lease ended.
     if (lease.ended) throw lease.endedError();
     try {

@@ -1,8 +1,7 @@
-import { Cancellations } from '../cancellations.ts';
 import type { Clock } from '../clock.ts';
 import { frames } from '../context.ts';
 import { ClosedError, QueueFullError } from '../errors.ts';
-import { joinSignals, type ScopeRef, type WriteHolder } from '../holder.ts';
+import { joinSignals, type ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import {
   type AcquireOptions,
@@ -13,6 +12,7 @@ import {
   type ReadOptions,
   type ScopeOptions,
 } from '../options.ts';
+import { within } from '../pause.ts';
 import { handleOf } from '../pool/lender.ts';
 import type { Entry, Refusal } from '../pool/pool.ts';
 import type { SlotLease } from '../pool/slot.ts';
@@ -25,8 +25,7 @@ import { SqliteDriver } from './driver.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
 import type { WriteLane } from './lane.ts';
 import type { NormalizedOptions } from './options.ts';
-import { WritePermit } from './permit.ts';
-import type { Session } from './session.ts';
+import { type Claim, WritePermit } from './permit.ts';
 import {
   checkReadOptions,
   checkTransactionOptions,
@@ -35,8 +34,8 @@ import {
   type TransactionOptions,
   type WriteOption,
 } from './transaction-options.ts';
-import { transactionsOf } from './verbs.ts';
-import { enterLane, isLockFailure, type WaitRequest } from './waiting.ts';
+import { claimLane, transactionsOf } from './verbs.ts';
+import { endsOf, enterLane, isInside, isLockFailure, type WaitRequest } from './waiting.ts';
 
 type SqliteLease = SlotLease<SqliteConnection, LeasedDatabase>;
 
@@ -52,6 +51,8 @@ export interface SqlitePoolStats extends PoolStats {
 export abstract class WritingPool extends TransactionalPool<SqliteConnection, LeasedDatabase, SqliteRequest> {
   readonly #driver: SqliteDriver;
   readonly #settings: NormalizedOptions['sqlite'];
+  /** The first opening of the lane's connection, while it is under way. */
+  #opening: Promise<void> | undefined;
 
   constructor(
     { pool, sqlite }: NormalizedOptions,
@@ -143,12 +144,12 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const request = this.waitRequest(checked);
     const db = await this.bindHere((ref) => this.takeWriter(request, 'write scope', this.connection, ref, ref));
     // It may have had one already, for reading.
-    await this.admit(sessionOf(db), request, 'write scope');
+    await claimLane(sessionOf(db), 'write scope', request);
     return db;
   }
 
   override stats(): SqlitePoolStats {
-    const { lane } = this.#driver;
+    const lane = this.#driver.latest?.lane;
     return {
       ...super.stats(),
       laneHeld: lane?.holder === undefined ? 0 : 1,
@@ -178,6 +179,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const { mode } = request;
     const readsOnly = mode === 'read' || (mode === 'deferred' && this.#settings.readonly);
     // The one connection of a private database is the lane's as well: whoever has it may write.
+    if (this.#settings.isPrivate) this.#refuseInside();
     if (readsOnly || this.#settings.isPrivate) return this.take(this.#acquireOptions(request), entry, scope);
     return this.takeWriter(request, 'transaction', entry, scope);
   }
@@ -185,7 +187,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   /** Takes the lane, then its connection, which nobody else can want meanwhile. */
   protected takeWriter(
     request: WaitRequest,
-    kind: WriteHolder['kind'],
+    claim: Claim,
     entry: Entry,
     scope: ScopeRef | undefined,
     holder?: ScopeRef,
@@ -194,46 +196,24 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     if (this.#settings.readonly) throw new ReadOnlyError(this.name, request.label, 'pool');
     const lend = (): SqliteLease | Promise<SqliteLease> =>
       this.takeReserve(this.#acquireOptions(request), entry, scope, holder);
-    if (this.#settings.isPrivate) return this.#takeOnly(request, kind, lend);
-    const { lane } = this.#driver;
-    const permit = lane && this.#makePermit(lane, request, kind);
+    if (this.#settings.isPrivate) return this.#takeOnly(request, claim, lend);
+    const lane = this.#driver.latest?.lane;
+    const permit = lane && this.#makePermit(lane, request, claim);
     if (lane === undefined || permit === undefined || !lane.tryEnter(permit)) {
-      return this.#takeInTurn(request, kind, scope, lend);
+      return this.#takeInTurn(request, claim, lend);
     }
-    const settle = (lease: SqliteLease) =>
-      this.#give(permit, lane, lease) ?? this.#takeInTurn(request, kind, scope, lend);
+    const settle = (lease: SqliteLease): SqliteLease | Promise<SqliteLease> =>
+      this.#give(permit, lane, lease) ?? this.#takeInTurn(request, claim, lend);
     const failed = (error: unknown): never => {
       permit.leave();
       throw error;
     };
     try {
       const taken = lend();
-      return taken instanceof Lease ? settle(taken) : taken.then(settle, failed);
+      return taken instanceof Lease ? settle(taken) : taken.then(settle).catch(failed);
     } catch (error) {
       return failed(error);
     }
-  }
-
-  /** Sees to it that a session holds the lane. Gives back what it got for that, `undefined` if it held it already. */
-  protected async admit(
-    session: Session,
-    request: WaitRequest,
-    kind: WriteHolder['kind'],
-  ): Promise<WritePermit | undefined> {
-    const { connection } = session;
-    if (session.permit !== undefined) return undefined;
-    const permit = session.makePermit(kind, request.label ?? session.lease.label);
-    if (connection.lane?.tryEnter(permit) !== true) {
-      const ends = [transactionsOf(session).ends, this.#settings.ends];
-      await enterLane(connection.lane as WriteLane, permit, request, connection.settings, this.clock, ends);
-      // The lease may have ended in the same step in which its turn came.
-      if (session.lease.ended) {
-        permit.leave();
-        throw session.lease.endedError();
-      }
-    }
-    permit.give(session);
-    return permit;
   }
 
   protected waitRequest(options: AcquireOptions, scope = this.scope()): WaitRequest {
@@ -243,6 +223,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       priority: options.priority ?? 0,
       timeout: options.timeout ?? this.acquireTimeout,
       since: this.clock.now(),
+      scope,
     };
   }
 
@@ -250,16 +231,19 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const around = frames.getStore();
     const outer = this.liveScope(around);
     const request = this.waitRequest(options);
-    const shared = options.fresh ? undefined : await this.shared(outer, options.signal);
+    const sharing = options.fresh ? undefined : this.shared(outer, options.signal);
+    const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared === undefined) {
       const taken = this.takeWriter(request, 'write scope', this.withConnection, outer?.ref);
       return this.runBound(taken, fn, outer, around);
     }
-    const permit = await this.admit(sessionOf(shared), request, 'write scope');
+    const session = sessionOf(shared);
+    const claiming = claimLane(session, 'write scope', request);
+    if (claiming !== undefined) await claiming;
     try {
       return await fn(shared);
     } finally {
-      permit?.leave();
+      session.permit?.drop('write scope');
     }
   }
 
@@ -273,15 +257,14 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
 
   #tryAcquireWriter(options: AcquireOptions): LeasedDatabase | undefined {
     if (this.#settings.readonly) throw new ReadOnlyError(this.name, options.label, 'pool');
-    const request = this.waitRequest(checkAcquireOptions(options));
-    const { lane } = this.#driver;
+    checkAcquireOptions(options);
     // Whether the lane is free is known once its file has been opened.
-    if (lane !== undefined && lane.holder !== undefined) return undefined;
+    if (this.#driver.latest?.lane.holder !== undefined) return undefined;
     const db = this.#settings.isPrivate ? super.tryAcquire(options) : this.tryReserve(options);
     if (db === undefined) return undefined;
     const session = sessionOf(db);
-    const permit = session.makePermit('write scope', request.label);
-    if (session.connection.lane?.tryEnter(permit) === true) {
+    const permit = session.makePermit(session.lease.label, 'write scope');
+    if (db.open && session.connection.lane.tryEnter(permit)) {
       permit.give(session);
       return db;
     }
@@ -292,33 +275,38 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   /** The pool's one connection, which nobody else can write on. */
   async #takeOnly(
     request: WaitRequest,
-    kind: WriteHolder['kind'],
+    claim: Claim,
     lend: () => SqliteLease | Promise<SqliteLease>,
   ): Promise<SqliteLease> {
+    this.#refuseInside();
     const lease = await lend();
-    await this.admit(sessionOf(handleOf(lease)), request, kind);
+    await claimLane(sessionOf(handleOf(lease)), claim, request);
     return lease;
+  }
+
+  /** A private database has one connection, so nobody can wait for it in code that runs inside of what it is held for. */
+  #refuseInside(): void {
+    const session = this.#driver.latest?.session;
+    const holds = (owner: object | undefined, scope: ScopeRef | undefined): boolean =>
+      (owner !== undefined && owner === session?.managed) || (scope !== undefined && scope === session?.lease.scope);
+    if (session === undefined || !isInside(holds)) return;
+    throw new WriteLockedError(this.name, session.connection.lane.holder?.describe(), 'own');
   }
 
   async #takeInTurn(
     request: WaitRequest,
-    kind: WriteHolder['kind'],
-    scope: ScopeRef | undefined,
+    claim: Claim,
     lend: () => SqliteLease | Promise<SqliteLease>,
   ): Promise<SqliteLease> {
     for (;;) {
-      // Which file it is, and so which lane, is known once it has been opened: that may make the file.
-      const first = this.#driver.lane === undefined ? await lend() : undefined;
-      const lane = first?.slot.connection.lane ?? this.#driver.lane;
-      // Not while the pool is one that writes: every connection of it has a lane.
-      if (lane === undefined) throw new ReadOnlyError(this.name, request.label, 'pool');
-      const permit = this.#makePermit(lane, request, kind);
-      if (lane.tryEnter(permit)) {
-        if (first !== undefined) return this.#give(permit, lane, first) as SqliteLease;
-      } else {
-        await first?.release();
-        const ends = scope === undefined ? [this.#settings.ends] : [this.#settings.ends, endsOf(scope)];
-        await enterLane(lane, permit, request, this.#settings, this.clock, ends);
+      // Also so that nothing goes round here without an end.
+      if (this.closed) throw new ClosedError(this.name);
+      if (this.clock.now() >= request.since + request.timeout) throw this.#timeoutError(request);
+      const found = this.#driver.latest?.lane ?? this.#findLane(request);
+      const lane = found instanceof Promise ? await found : found;
+      const permit = this.#makePermit(lane, request, claim);
+      if (!lane.tryEnter(permit)) {
+        await enterLane(lane, permit, request, this.#settings, this.clock, [this.#settings.ends]);
       }
       try {
         const lease = this.#give(permit, lane, await lend());
@@ -330,20 +318,50 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     }
   }
 
+  /** Which file it is, and so which lane, is known once it has been opened: that may make the file. */
+  #findLane(request: WaitRequest): WriteLane | Promise<WriteLane> {
+    this.#opening ??= this.reserveReady().finally(() => {
+      this.#opening = undefined;
+    });
+    // Who has the lane by then and waits for the connection is told by that.
+    this.#opening.catch(() => {});
+    // Known by now, unless it could not be opened at once. So nobody who comes later gets in first.
+    return this.#driver.latest?.lane ?? this.#laneOpened(this.#opening, request);
+  }
+
+  async #laneOpened(opening: Promise<void>, request: WaitRequest): Promise<WriteLane> {
+    const left = request.since + request.timeout - this.clock.now();
+    await within(opening, this.clock, left, () => this.#timeoutError(request), {
+      signal: request.signal,
+      ends: endsOf(request, this.#settings.ends),
+    });
+    const lane = this.#driver.latest?.lane;
+    // Not in a pool that writes: every connection of it has one.
+    if (lane === undefined) throw new ReadOnlyError(this.name, request.label, 'pool');
+    return lane;
+  }
+
+  #timeoutError({ label, timeout }: WaitRequest): WriteTimeoutError {
+    return new WriteTimeoutError(this.name, timeout, label, { holder: undefined, waiting: 0 });
+  }
+
   /** Gives the lane to a lease, unless its connection turns out to be of another file, put in the place of the first. */
   #give(permit: WritePermit, lane: WriteLane, lease: SqliteLease): SqliteLease | undefined {
+    // A listener may have ended it.
+    if (lease.ended) throw lease.endedError();
     const session = sessionOf(handleOf(lease));
     if (session.connection.lane === lane) {
       permit.give(session);
       return lease;
     }
     permit.leave();
+    lease.discard('another file is in its place');
     void lease.release();
     return undefined;
   }
 
-  #makePermit(lane: WriteLane, { label }: WaitRequest, kind: WriteHolder['kind']): WritePermit {
-    return new WritePermit(lane, { clock: this.clock, pool: this.name, label }, kind);
+  #makePermit(lane: WriteLane, { label }: WaitRequest, claim: Claim): WritePermit {
+    return new WritePermit(lane, { clock: this.clock, pool: this.name, label }, claim);
   }
 
   /** What is left of a request for an acquire. */
@@ -357,10 +375,4 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof QueueFullError) return 'refused';
   // A pool that closes counts nobody; a write that could never begin has not waited.
   return error instanceof ClosedError || error instanceof WriteLockedError ? undefined : 'aborted';
-}
-
-/** The waits that end with a scope. */
-function endsOf(scope: ScopeRef): Cancellations {
-  scope.ends ??= new Cancellations();
-  return scope.ends;
 }

@@ -1,13 +1,12 @@
-import { createServer } from 'node:http';
 import { createPool } from '../../lib/index.ts'; // in your app: from 'leasehold'
 import { complain } from './server/failure.ts';
-import { answer } from './server/http.ts';
 import { listen } from './server/listen.ts';
 import { runLoad } from './server/load.ts';
 import { help, parseOptions } from './server/options.ts';
+import { Ledger, paymentRoutes } from './server/payment-service.ts';
 import { progress } from './server/progress.ts';
 import { makeRoutes } from './server/routes.ts';
-import { fill } from './server/seed.ts';
+import { fill, products } from './server/seed.ts';
 import { stopped, stopSignal } from './server/stop.ts';
 import { welcome } from './server/welcome.ts';
 
@@ -32,12 +31,19 @@ async function main(): Promise<void> {
   await pool.ready();
   const size = await fill(pool, options, { signal: stopping, onProgress: progress('Filling') });
 
-  // Disposed of before the pool: the requests in hand still need their connections.
-  await using site = await listen(createServer(answer(makeRoutes(pool))), options);
+  // Somebody else's, as far as the shop knows: it is reached over HTTP alone.
+  const ledger = new Ledger();
+  await using payments = await listen(paymentRoutes(ledger), { host: '127.0.0.1', port: 0 });
+
+  // Disposed of before pool and payments: the requests in hand still need both.
+  await using site = await listen(makeRoutes(pool, { url: payments.url, patience: 5000 }), options);
   console.log(welcome(site.url, options.file, size));
 
   if (options.load === undefined) await stopped(stopping);
-  else process.exitCode = await runLoad(pool, { ...options, ...size, url: site.url, seconds: options.load }, stopping);
+  else {
+    const task = { ...options, ...size, products, url: site.url, seconds: options.load };
+    process.exitCode = await runLoad({ pool, site, ledger }, task, stopping);
+  }
 }
 
 await main().catch(complain);

@@ -208,7 +208,7 @@ test('scripts that leave nothing are told so', (t) => {
   t.notThrows(() =>
     fc.assert(
       fc.property(script(harmless, harmless), (sql) => {
-        const { plain: _plain, writes: _writes, ...traces } = classify(sql);
+        const { plain: _plain, writes: _writes, exclusive: _exclusive, ...traces } = classify(sql);
         return isDeepStrictEqual(traces, { transaction: false, schema: false, settings: [], cacheable: true });
       }),
       { numRuns: 500 },

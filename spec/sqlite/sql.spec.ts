@@ -5,7 +5,7 @@ const nothing = { transaction: false, schema: false, settings: [], cacheable: tr
 
 /** What is left behind, without whether it is written. */
 function left(sql: string) {
-  const { plain: _plain, writes: _writes, ...traces } = classify(sql);
+  const { plain: _plain, writes: _writes, exclusive: _exclusive, ...traces } = classify(sql);
   return traces;
 }
 
@@ -129,6 +129,19 @@ test('the body of a trigger is part of its statement, and what follows is not', 
   t.deepEqual(left(`EXPLAIN ${body}; DETACH b`), { ...schema, settings: ['detached database'] });
   t.true(classify('CREATE TABLE trigger (x); BEGIN').transaction);
   t.true(classify('CREATE TABLE a (trigger TEXT); BEGIN').transaction);
+});
+
+test('pragmas that need the file for themselves are told', (t) => {
+  for (const sql of [
+    'PRAGMA journal_mode = DELETE',
+    'PRAGMA wal_checkpoint(TRUNCATE)',
+    'PRAGMA main.wal_checkpoint = full',
+  ]) {
+    t.true(classify(sql).exclusive, sql);
+  }
+  for (const sql of ['PRAGMA journal_mode', 'PRAGMA wal_checkpoint', 'PRAGMA user_version = 1', 'VACUUM', 'SELECT 1']) {
+    t.false(classify(sql).exclusive, sql);
+  }
 });
 
 test('a long script is taken apart in one pass', (t) => {

@@ -1,12 +1,13 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LeaseholdError } from '../../../lib/index.ts';
 
-// What little of a web framework the routes need.
+// What little of a web framework the shop and its payment service need.
 
 /** One request on its way to an answer. */
 export interface Exchange {
   /** Whole numbers from the path, by name: `/orders/:id` gives `id`. */
   readonly params: Readonly<Record<string, number>>;
+  readonly query: URLSearchParams;
   /** Method and route, never the path itself: labels are few, paths are many. */
   readonly label: string;
   /** Aborted when the client goes away before it has its answer. */
@@ -36,14 +37,17 @@ export class HttpError extends Error {
   }
 }
 
-export function answer(routes: readonly Route[]): RequestListener {
+/** A function that deals with a request, and resolves once all is done that the request has set going. Never rejects. */
+export function answer(
+  routes: readonly Route[],
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const table = routes.map((route) => ({ route, pattern: compile(route.path) }));
   return (request, response) => {
     const gone = new AbortController();
     response.once('close', () => {
       if (!response.writableFinished) gone.abort();
     });
-    void respond(table, request, response, gone.signal);
+    return respond(table, request, response, gone.signal);
   };
 }
 
@@ -51,9 +55,9 @@ type Table = readonly { readonly route: Route; readonly pattern: RegExp }[];
 
 async function respond(table: Table, request: IncomingMessage, response: ServerResponse, signal: AbortSignal) {
   try {
-    const { route, params } = find(table, request);
+    const { route, params, query } = find(table, request);
     const label = `${route.method} ${route.path}`;
-    const value = await route.handle({ params, label, signal, response, body: () => readJson(request) });
+    const value = await route.handle({ params, query, label, signal, response, body: () => readJson(request) });
     if (!response.headersSent) send(response, response.statusCode, value);
   } catch (error) {
     if (signal.aborted) return; // Nobody is left to be told, and whatever was held has gone back.
@@ -71,6 +75,7 @@ function failure(error: unknown): { status: number; message: string; headers?: R
   if (error instanceof LeaseholdError) {
     switch (error.code) {
       case 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT':
+      case 'ERR_LEASEHOLD_WRITE_TIMEOUT':
       case 'ERR_LEASEHOLD_QUEUE_FULL':
       case 'ERR_LEASEHOLD_CLOSED':
         return { status: 503, message: 'Too busy. Try again later.', headers: { 'Retry-After': '1' } };
@@ -99,8 +104,14 @@ function compile(path: string): RegExp {
   return new RegExp(`^${path.replaceAll(/:(\w+)/g, '(?<$1>[^/]+)')}$`);
 }
 
-function find(table: Table, { method, url = '/' }: IncomingMessage): { route: Route; params: Record<string, number> } {
-  const [path = '/'] = url.split('?');
+interface Match {
+  readonly route: Route;
+  readonly params: Record<string, number>;
+  readonly query: URLSearchParams;
+}
+
+function find(table: Table, { method, url = '/' }: IncomingMessage): Match {
+  const [path = '/', query] = url.split('?');
   const matches = table.flatMap(({ route, pattern }) => {
     const match = pattern.exec(path);
     return match === null ? [] : [{ route, groups: match.groups ?? {} }];
@@ -112,7 +123,7 @@ function find(table: Table, { method, url = '/' }: IncomingMessage): { route: Ro
     throw new HttpError(405, `${path} takes ${allowed}, not ${method}.`, { Allow: allowed });
   }
   const params = Object.entries(match.groups).map(([name, value]) => [name, toId(name, value)]);
-  return { route: match.route, params: Object.fromEntries(params) };
+  return { route: match.route, params: Object.fromEntries(params), query: new URLSearchParams(query) };
 }
 
 function toId(name: string, value: string): number {

@@ -1,22 +1,40 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { DemoError } from './failure.ts';
+import { answer, type Route } from './http.ts';
 
 /** A server that listens. Disposing of it closes it gracefully. */
 export interface Site extends AsyncDisposable {
   readonly url: string;
+  /** Resolves once no request is in hand, counting those whose client has gone and whose work is being undone. */
+  settled(): Promise<void>;
 }
 
 // Requests in hand get this many milliseconds to finish when the server closes.
 const patience = 5000;
 
 /** @throws DemoError where the port is taken, and what the system says of others */
-export async function listen(server: Server, { host, port }: { host: string; port: number }): Promise<Site> {
-  // Kept-alive sockets become idle one by one as their last response ends; close() itself looks only once.
-  server.on('request', (_request, response) => {
+export async function listen(
+  routes: readonly Route[],
+  { port, host }: { readonly port: number; readonly host: string },
+): Promise<Site> {
+  const respond = answer(routes);
+  const inHand = new Set<Promise<void>>();
+  // Connected, and nothing sent yet: clients keep such sockets in reserve, and no server counts them as idle.
+  const unused = new Set<Socket>();
+  const server = createServer((request, response) => {
+    unused.delete(request.socket);
+    const handled = respond(request, response).finally(() => inHand.delete(handled));
+    inHand.add(handled);
+    // Kept-alive sockets become idle one by one as their last response ends; close() itself looks only once.
     response.once('close', () => {
       if (!server.listening) server.closeIdleConnections();
     });
+  });
+  server.on('connection', (socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
   });
   server.listen(port, host);
   try {
@@ -27,7 +45,19 @@ export async function listen(server: Server, { host, port }: { host: string; por
   }
   const address = server.address() as { port: number };
   const name = host.includes(':') ? `[${host}]` : host;
-  return { url: `http://${name}:${address.port}`, [Symbol.asyncDispose]: () => close(server) };
+  const settled = async () => {
+    while (inHand.size > 0) await Promise.all(inHand);
+  };
+  return {
+    url: `http://${name}:${address.port}`,
+    settled,
+    async [Symbol.asyncDispose]() {
+      const closed = close(server);
+      for (const socket of unused) socket.destroy();
+      await closed;
+      await settled();
+    },
+  };
 }
 
 /** Accepts nobody any more, lets the requests in hand finish, and cuts off those that take too long. */

@@ -3,36 +3,82 @@ import { once } from 'node:events';
 import { extname } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { SqlitePool } from '../../../lib/index.ts';
+import { audit } from './audit.ts';
 import { DemoError } from './failure.ts';
-import type { Report, Task } from './load-clients.ts';
+import type { Site } from './listen.ts';
+import type { Report } from './load-clients.ts';
+import type { Task } from './load-kinds.ts';
+import { disagreements, type Observed, routeTable, summaryTable } from './load-report.ts';
+import type { Ledger } from './payment-service.ts';
 import { progress } from './progress.ts';
-import { table } from './table.ts';
 
 // Seconds the clients get beyond their time, for requests that do not come back.
 const overtime = 15;
 
+/** What is driven, and what can be seen of it from within. */
+export interface Driven {
+  readonly pool: SqlitePool;
+  readonly site: Site;
+  readonly ledger: Ledger;
+}
+
 /**
  * Has a second process drive the server for a while, and prints how it went. Returns the exit code: 1 where a
- * request failed.
+ * request failed, or where stock, orders and payments do not come out even afterwards.
  */
-export async function runLoad(pool: SqlitePool, task: Task, stopping: AbortSignal): Promise<number> {
+export async function runLoad({ pool, site, ledger }: Driven, task: Task, stopping: AbortSignal): Promise<number> {
   console.log(`Load: ${task.clients} clients for ${task.seconds} s.`);
-  const stalls = monitorEventLoopDelay({ resolution: 1 });
-  stalls.enable();
+  const before = await audit(pool);
+  const stopWatching = watchServer(pool);
   const stopClock = showClock(task.seconds);
   try {
     const report = await driveClients(task, stopping);
-    stalls.disable();
-    stopClock(1);
-    console.log(`\n${routeTable(report)}\n\n${poolTable(pool, stalls.max / 1e6)}\n`);
+    stopClock();
+    const observed = stopWatching();
+    // Clients that hung up have left work behind.
+    await site.settled();
+    const wrong = disagreements(before, await audit(pool), ledger);
+
+    console.log(`\n${routeTable(report)}\n\n${summaryTable(report, observed)}\n`);
+    if (wrong.length === 0) console.log('Stock, orders, customers and payments agree.');
     for (const [what, times] of Object.entries(report.failures)) console.error(`${times} × ${what}`);
-    return report.routes.some(({ errors }) => errors > 0) ? 1 : 0;
+    for (const line of wrong) console.error(line);
+    return wrong.length > 0 || report.routes.some(({ errors }) => errors > 0) ? 1 : 0;
   } catch (error) {
     if (!stopping.aborted) throw error;
     return 0;
   } finally {
     stopClock();
+    stopWatching();
   }
+}
+
+// Milliseconds between two looks at the write lane.
+const lookEvery = 10;
+
+/** Watches the event loop and the write lane, until the function returned is called. */
+function watchServer(pool: SqlitePool): () => Observed {
+  const stalls = monitorEventLoopDelay({ resolution: 1 });
+  stalls.enable();
+  const startedAt = performance.now();
+  const loopBefore = performance.eventLoopUtilization();
+  const cpuBefore = process.cpuUsage();
+  let mostInLane = 0;
+  const timer = setInterval(() => {
+    mostInLane = Math.max(mostInLane, pool.stats().laneWaiting);
+  }, lookEvery);
+  return () => {
+    stalls.disable();
+    clearInterval(timer);
+    const { user, system } = process.cpuUsage(cpuBefore);
+    return {
+      stats: pool.stats(),
+      mostInLane,
+      worstStall: stalls.max / 1e6,
+      loopInUse: performance.eventLoopUtilization(loopBefore).utilization,
+      cpuTime: (user + system) / 1000 / (performance.now() - startedAt),
+    };
+  };
 }
 
 /** The clients run in a process of their own, so that they take no time from the server's event loop. */
@@ -60,51 +106,14 @@ async function driveClients(task: Task, stopping: AbortSignal): Promise<Report> 
   }
 }
 
-/** Shows the time that has passed. The function returned stops that, at a last share where one is given. */
-function showClock(seconds: number): (last?: number) => void {
+/** Shows the time that has passed, until the function returned is called. */
+function showClock(seconds: number): () => void {
   const show = progress('Load');
   const startedAt = performance.now();
-  const timer = setInterval(() => show(Math.min((performance.now() - startedAt) / (seconds * 1000), 0.99)), 100);
-  return (last) => {
+  const share = () => Math.min((performance.now() - startedAt) / (seconds * 1000), 1);
+  const timer = setInterval(() => show(Math.min(share(), 0.99)), 100);
+  return () => {
     clearInterval(timer);
-    if (last !== undefined) show(last);
+    if (share() === 1) show(1);
   };
-}
-
-function routeTable({ seconds, routes }: Report): string {
-  const rows = routes.map(({ label, requests, errors, p50, p95, p99 }) => [
-    label,
-    count(requests),
-    count(requests / seconds),
-    milliseconds(p50),
-    milliseconds(p95),
-    milliseconds(p99),
-    count(errors),
-  ]);
-  return table(['route', 'requests', 'per second', 'p50 ms', 'p95 ms', 'p99 ms', 'errors'], rows);
-}
-
-function poolTable(pool: SqlitePool, worstStall: number): string {
-  const { max, counters, waitTime, holdTime } = pool.stats();
-  return table(
-    ['pool', ''],
-    [
-      ['connections at most', count(max)],
-      ['connections opened', count(counters.opened)],
-      ['leases', count(counters.acquired)],
-      ['wait for a lease, p95 ms', milliseconds(waitTime.p95)],
-      ['lease held, p95 ms', milliseconds(holdTime.p95)],
-      ['timeouts', count(counters.timeouts)],
-      ['dirty leases', count(counters.dirty)],
-      ['worst stall of the event loop, ms', milliseconds(worstStall)],
-    ],
-  );
-}
-
-function count(number: number): string {
-  return Math.round(number).toLocaleString('en');
-}
-
-function milliseconds(number: number): string {
-  return number.toFixed(2);
 }

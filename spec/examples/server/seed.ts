@@ -27,15 +27,30 @@ const schema = `
   ) STRICT;
   CREATE INDEX customers_by_spending ON customers (spent_cents);
 
+  -- Of each product, what was ever delivered is in stock or in an order that is not cancelled.
+  CREATE TABLE products (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    price_cents INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    stock INTEGER NOT NULL CHECK (stock >= 0)
+  ) STRICT;
+
   CREATE TABLE orders (
     id INTEGER PRIMARY KEY,
     customer_id INTEGER NOT NULL REFERENCES customers,
+    product_id INTEGER NOT NULL REFERENCES products,
+    quantity INTEGER NOT NULL,
     status TEXT NOT NULL,
     placed_at TEXT NOT NULL,
-    total_cents INTEGER NOT NULL
+    total_cents INTEGER NOT NULL,
+    payment TEXT UNIQUE
   ) STRICT;
   CREATE INDEX orders_by_customer ON orders (customer_id);
-  CREATE INDEX orders_by_status ON orders (status, total_cents);`;
+  CREATE INDEX orders_by_status ON orders (status, quantity, total_cents);`;
+
+/** How many products there are. */
+export const products = 100;
 
 // Rows in one transaction: few enough that a chunk takes some 10 ms, many enough that commits cost nothing.
 const chunk = 1000;
@@ -70,7 +85,10 @@ function begin(db: LeasedDatabase, wanted: Size): Size & { filled: boolean } {
   const tables = db.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck();
   const makeTables = db.transaction(() => {
     const found = tables.all();
-    if (found.includes('demo')) return;
+    if (found.includes('demo') && found.includes('products')) return;
+    if (found.includes('demo')) {
+      throw new DemoError(`${db.name} was made by an older demo. Delete it, or choose another --file.`);
+    }
     if (found.length > 0) throw new DemoError(`${db.name} is a database of something else. Choose another --file.`);
     db.exec(schema);
     db.prepare('INSERT INTO demo VALUES (?, ?, 0)').run(wanted.customers, wanted.orders);
@@ -83,10 +101,13 @@ function begin(db: LeasedDatabase, wanted: Size): Size & { filled: boolean } {
 
 /** A function that adds the next chunk and returns the share that is in, 1 once the database is complete. */
 function chunkMaker(db: LeasedDatabase, size: Size): () => number {
+  const lastProduct = db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM products').pluck();
   const lastCustomer = db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM customers').pluck();
   const lastOrder = db.prepare<[], number>('SELECT coalesce(max(id), 0) FROM orders').pluck();
+  const addProduct = db.prepare('INSERT INTO products VALUES (?, ?, ?, ?, ?)');
   const addCustomer = db.prepare('INSERT INTO customers (id, name, email, city) VALUES (?, ?, ?, ?)');
-  const addOrder = db.prepare('INSERT INTO orders VALUES (?, ?, ?, ?, ?)');
+  const addOrder = db.prepare('INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, NULL)');
+  const addToDelivered = db.prepare('UPDATE products SET delivered = delivered + ? WHERE id = ?');
   const addToCustomer = db.prepare(
     'UPDATE customers SET order_count = order_count + 1, spent_cents = spent_cents + ? WHERE id = ?',
   );
@@ -94,19 +115,24 @@ function chunkMaker(db: LeasedDatabase, size: Size): () => number {
 
   const add = db.transaction(() => {
     // Where to go on is read inside the transaction: it is right after an interruption, too.
+    let made = lastProduct.get() ?? 0;
     let customers = lastCustomer.get() ?? 0;
     let orders = lastOrder.get() ?? 0;
     for (let room = chunk; room > 0; room--) {
-      if (customers < size.customers) {
+      if (made < products) {
+        const { id, name, priceCents, stock } = product(++made);
+        addProduct.run(id, name, priceCents, stock, stock);
+      } else if (customers < size.customers) {
         const { id, name, email, city } = customer(++customers);
         addCustomer.run(id, name, email, city);
       } else if (orders < size.orders) {
-        const { id, customerId, status, placedAt, totalCents } = order(++orders, size.customers);
-        addOrder.run(id, customerId, status, placedAt, totalCents);
+        const { id, customerId, productId, quantity, status, placedAt, totalCents } = order(++orders, size.customers);
+        addOrder.run(id, customerId, productId, quantity, status, placedAt, totalCents);
+        addToDelivered.run(quantity, productId);
         addToCustomer.run(totalCents, customerId);
       } else break;
     }
-    const share = (customers + orders) / (size.customers + size.orders);
+    const share = (made + customers + orders) / (products + size.customers + size.orders);
     if (share === 1) finish.run();
     return share;
   });
@@ -125,16 +151,32 @@ function customer(id: number) {
   return { id, name: `${first} ${last}`, email, city: pick(cities, scatter(id, 3)) };
 }
 
+const makes = ['Atlas', 'Borealis', 'Corvus', 'Draco', 'Eridanus', 'Fornax', 'Gemini', 'Hydra', 'Indus', 'Lyra'];
+const things = ['bench', 'chair', 'cupboard', 'desk', 'lamp', 'mirror', 'rug', 'shelf', 'stool', 'table'];
+
+function product(id: number) {
+  return {
+    id,
+    name: `${makes[Math.floor((id - 1) / things.length) % makes.length]} ${pick(things, id - 1)}`,
+    priceCents: 500 + (scatter(id, 6) % 50_000),
+    stock: 50 + (scatter(id, 7) % 100),
+  };
+}
+
 const firstOrderAt = Date.UTC(2024, 0, 1);
 const betweenOrders = 600_000;
 
 function order(id: number, customers: number) {
+  const { id: productId, priceCents } = product(1 + (scatter(id, 6) % products));
+  const quantity = 1 + (scatter(id, 8) % 3);
   return {
     id,
     customerId: 1 + (scatter(id, 4) % customers),
+    productId,
+    quantity,
     status: pick(statuses, scatter(id, 5)),
     placedAt: new Date(firstOrderAt + id * betweenOrders).toISOString(),
-    totalCents: 500 + (scatter(id, 6) % 50_000),
+    totalCents: priceCents * quantity,
   };
 }
 

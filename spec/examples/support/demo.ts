@@ -4,6 +4,8 @@ import { get, type IncomingMessage } from 'node:http';
 import { extname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import type { NewOrder } from '../server/orders.ts';
+import { cards } from '../server/payment-service.ts';
 
 /** Just enough of ava's `t` to clean up after a test. */
 interface TestContext {
@@ -86,9 +88,18 @@ export function startDemo(t: TestContext, ...args: string[]): Demo {
 interface Answers {
   error: { error?: string };
   customer: { id: number; email: string; avatar: string; latestOrders: { customer_id: number }[] };
-  order: { id: number };
+  order: { id: number; total_cents: number; status: string; payment: string | null };
+  product: { id: number; price_cents: number; stock: number };
   top: { id: number }[];
-  report: { at: number; sales: { orders: number }[] };
+  report: {
+    at: number;
+    sales: { status: string; orders: number; pieces: number; cents: number }[];
+    cities: { cents: number }[];
+    stock: { delivered: number; stock: number };
+  };
+  products: { id: number; price_cents: number; stock: number }[];
+  delivery: { id: number; delivered: number };
+  cancelled: { cancelled: number[]; kept: number[] };
   health: { ok: boolean };
 }
 
@@ -107,6 +118,7 @@ interface PoolView {
     readonly idle: number;
     readonly size: number;
     readonly waiting: number;
+    readonly laneWaiting: number;
     readonly counters: Readonly<Record<'acquired' | 'released' | 'dirty' | 'aborted' | 'timeouts', number>>;
   };
   readonly leases: readonly { readonly connection: number; readonly label: string }[];
@@ -136,6 +148,20 @@ export async function openExport(url: string): Promise<{ rest(): Promise<string[
   };
 }
 
-export function placeOrder(url: string, order: unknown): Promise<Response> {
-  return fetch(`${url}/orders`, { method: 'POST', body: typeof order === 'string' ? order : JSON.stringify(order) });
+/** Sends this body, as JSON if it is not a text. */
+export function post(address: string, body: unknown = ''): Promise<Response> {
+  return fetch(address, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) });
+}
+
+/** An order of one piece, but for the fields given. */
+export const anOrder = (fields: Partial<NewOrder> = {}): NewOrder => ({
+  customerId: 1,
+  productId: 1,
+  quantity: 1,
+  card: cards.good,
+  ...fields,
+});
+
+export function placeOrder(url: string, fields: Partial<NewOrder> = {}): Promise<Response> {
+  return post(`${url}/orders`, anOrder(fields));
 }
