@@ -129,6 +129,7 @@ const slack = 64;
 export class WaiterQueue<Request extends QueueRequest, Granted> {
   readonly #clock: Clock;
   readonly #hooks: WaiterQueueHooks<Request>;
+  readonly #marksScopes: boolean;
   readonly #byTurn = new PriorityQueue();
   readonly #deadlines = new Deadlines<Waiter<Request, Granted>>();
   /** Waiters by the scope they were called in; those outside every scope are not listed. */
@@ -139,9 +140,11 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
   /** When `#timer` fires; `Infinity` without one. Never later than the earliest live deadline. */
   #timerDue = Infinity;
 
-  constructor(clock: Clock, hooks: WaiterQueueHooks<Request>) {
+  /** @param marksScopes whether who waits here shows in the `waiting` of its scope */
+  constructor(clock: Clock, hooks: WaiterQueueHooks<Request>, marksScopes = true) {
     this.#clock = clock;
     this.#hooks = hooks;
+    this.#marksScopes = marksScopes;
   }
 
   get size(): number {
@@ -225,14 +228,18 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
   };
 
   #enter(waiter: Waiter<Request, Granted>, own: ScopeRef): void {
-    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting++;
+    if (this.#marksScopes) {
+      for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting++;
+    }
     const inScope = this.#byScope.get(own);
     if (inScope === undefined) this.#byScope.set(own, new Set([waiter]));
     else inScope.add(waiter);
   }
 
   #leave(waiter: Waiter<Request, Granted>, own: ScopeRef): void {
-    for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting--;
+    if (this.#marksScopes) {
+      for (let scope: ScopeRef | undefined = own; scope !== undefined; scope = scope.parent) scope.waiting--;
+    }
     const inScope = this.#byScope.get(own);
     inScope?.delete(waiter);
     if (inScope?.size === 0) this.#byScope.delete(own);

@@ -33,6 +33,8 @@ export interface LenderContext<Connection extends object, Handle extends object>
   readonly numbers: Numbers;
   readonly times: Times;
   readonly inventory: Inventory<Connection, Handle>;
+  /** Whether these are connections in reserve. Who waits for one is no part of a deadlock of the others. */
+  readonly isReserve: boolean;
 }
 
 /**
@@ -88,13 +90,14 @@ export class Lender<Connection extends object, Handle extends object> {
       },
       onTurned: (slot, now) => this.offer(slot, now),
     });
-    this.#waiters = new WaiterQueue(clock, {
-      timeoutError: (request) => this.#timeoutError(request),
-      onTimeout: (request, error) => this.#timedOut(request, error),
+    const hooksOfQueue = {
+      timeoutError: (request: WaiterRequest) => this.#timeoutError(request),
+      onTimeout: (request: WaiterRequest, error: Error) => this.#timedOut(request, error),
       onAborted: () => {
         counters.aborted++;
       },
-    });
+    };
+    this.#waiters = new WaiterQueue(clock, hooksOfQueue, !context.isReserve);
   }
 
   /** What can be seen of the leases. */

@@ -80,9 +80,13 @@ export class Pool<Connection extends object, Handle extends object> {
       times: this.#times,
       onOpened: () => this.#housekeeping.start(),
     };
-    this.#main = new Stock(shared);
+    this.#main = new Stock({ ...shared, isReserve: false });
     if (driver.hasReserve) {
-      this.#reserve = new Stock({ ...shared, settings: { ...settings, max: 1, min: 0, maxWaiting: Infinity } });
+      this.#reserve = new Stock({
+        ...shared,
+        isReserve: true,
+        settings: { ...settings, max: 1, min: 0, maxWaiting: Infinity },
+      });
     }
   }
 

@@ -31,6 +31,9 @@ export interface LaneUser {
 export class WriteLane {
   /** Who has a connection to a file whose readers keep a writer out. Empty in WAL mode, where they do not. */
   readonly users = new Set<LaneUser>();
+  /** When another process's lock was last in the way, and when the lane last rested for it. Times of a pool's clock. */
+  metOthersAt = -Infinity;
+  restedAt = -Infinity;
   /** Whose synchronous statement is writing at this moment. */
   writing: LaneUser | undefined;
   readonly #turnstile: Turnstile<LaneEntry>;

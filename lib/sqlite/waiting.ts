@@ -5,14 +5,20 @@ import type { LeaseControl } from '../driver.ts';
 import { QueueFullError } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import type { TransactionRequest } from '../level.ts';
-import { pause } from '../pause.ts';
+import { type Interrupts, pause } from '../pause.ts';
 import { WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
 import type { LaneEntry, WriteLane } from './lane.ts';
 
 // First pause between two attempts at a lock that another process holds, doubled up to the longest, each cut by up to
 // a half at random, so that processes do not go in step.
 const firstPause = 2;
-const longestPause = 50;
+const longestPause = 10;
+
+// Who waits for the lock in another process tries from a timer, too, and would hardly ever find it free while the lane
+// here hands on without a pause. So where others have been met lately, the lane rests from time to time.
+const restEvery = 100;
+const rest = 10;
+const remembered = 10_000;
 
 /** What of a request a wait goes by. */
 export type WaitRequest = Pick<TransactionRequest, 'label' | 'signal' | 'priority' | 'timeout' | 'since' | 'scope'>;
@@ -50,9 +56,27 @@ export async function enterLane(
     if (holder !== undefined && lane.waiting >= maxWaiting) {
       throw new QueueFullError({ pool, max: 1, leased: 1, waiting: lane.waiting, holders: [] }, holder.describe());
     }
-    await lane.enter(turn, endsOf({ scope }, ...ends));
+    const all = endsOf({ scope }, ...ends);
+    await lane.enter(turn, all);
+    if (needsRest(lane, clock.now())) await restIn(lane, entry, clock, { signal, ends: all });
   } catch (error) {
     if (!(error instanceof TurnShared)) onRefused(error, label, clock.now() - since);
+    throw error;
+  }
+}
+
+function needsRest(lane: WriteLane, now: number): boolean {
+  if (now - lane.metOthersAt > remembered || now - lane.restedAt < restEvery) return false;
+  lane.restedAt = now;
+  return true;
+}
+
+/** Keeps the lane without using it. */
+async function restIn(lane: WriteLane, entry: LaneEntry, clock: Clock, interrupts: Interrupts): Promise<void> {
+  try {
+    await pause(clock, rest, interrupts);
+  } catch (error) {
+    lane.leave(entry);
     throw error;
   }
 }
@@ -120,6 +144,7 @@ async function retry<Result>(
 ): Promise<Result> {
   const interrupts = { signal: joinSignals(signal, lease.signal), ends: endsOf({ scope }, ends) };
   let busy = firstError;
+  lane.metOthersAt = clock.now();
   for (let delay = firstPause; ; delay = Math.min(delay * 2, longestPause)) {
     const left = since + timeout - clock.now();
     if (left <= 0) {

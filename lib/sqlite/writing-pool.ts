@@ -180,7 +180,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const readsOnly = mode === 'read' || (mode === 'deferred' && this.#settings.readonly);
     // The one connection of a private database is the lane's as well: whoever has it may write.
     if (this.#settings.isPrivate) this.#refuseInside();
-    if (readsOnly || this.#settings.isPrivate) return this.take(this.#acquireOptions(request), entry, scope);
+    if (readsOnly || this.#settings.isPrivate) return this.take(request, entry, scope);
     return this.takeWriter(request, 'transaction', entry, scope);
   }
 
@@ -210,7 +210,9 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     };
     try {
       const taken = lend();
-      return taken instanceof Lease ? settle(taken) : taken.then(settle).catch(failed);
+      if (taken instanceof Lease) return settle(taken);
+      endsOf(request);
+      return taken.then(settle).catch(failed);
     } catch (error) {
       return failed(error);
     }
@@ -309,6 +311,8 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
         await enterLane(lane, permit, request, this.#settings, this.clock, [this.#settings.ends]);
       }
       try {
+        // So that the end of the scope asks who waits here.
+        endsOf(request);
         const lease = this.#give(permit, lane, await lend());
         if (lease !== undefined) return lease;
       } catch (error) {
