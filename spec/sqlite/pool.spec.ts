@@ -63,6 +63,18 @@ test('errors of the statement reject, as better-sqlite3 words them', async (t) =
   t.like(pool.stats(), { leased: 0, idle: pool.stats().size });
 });
 
+test('a COMMIT that fails after the row was there rejects, and the row was not written', async (t) => {
+  const pool = temporaryPool(t);
+  await pool.run('CREATE TABLE p (id INTEGER PRIMARY KEY)');
+  await pool.run('CREATE TABLE c (p REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED)');
+  for (const call of [pool.get.bind(pool), pool.all.bind(pool)]) {
+    await t.throwsAsync(call('INSERT INTO c VALUES (9) RETURNING p'), { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' });
+  }
+  t.deepEqual(await pool.all('SELECT * FROM c'), []);
+  t.deepEqual(await pool.get('INSERT INTO p VALUES (9) RETURNING id'), { id: 9 });
+  t.like(pool.stats(), { leased: 0, laneHeld: 0 });
+});
+
 test('a value that was bound never shows in an error', async (t) => {
   const pool = temporaryPool(t);
   await pool.run('CREATE TABLE a (x UNIQUE CHECK (x > 7))');
