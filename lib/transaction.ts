@@ -215,24 +215,25 @@ export class Transactions<Request extends TransactionRequest> {
   }
 
   /** From here on it is part of its parent, though it is open only when the database says so. */
-  async #begin(level: Level<Request>): Promise<void> {
+  #begin(level: Level<Request>): void | Promise<void> {
     const { parent } = level;
     const opened = (): void => {
       // It may have come to its end with its parent, or with the lease.
       if (!level.ended) this.#current = level;
     };
-    try {
-      if (parent === undefined) {
-        this.#root = level;
-        await this.#verbs.begin(level.request, opened);
-      } else {
-        parent.child = level;
-        await this.#verbs.savepoint(level.depth, opened);
-      }
-    } catch (error) {
+    const failed = (error: unknown): never => {
       if (parent?.child === level) parent.child = undefined;
       if (this.#root === level) this.#root = undefined;
       throw error;
+    };
+    if (parent === undefined) this.#root = level;
+    else parent.child = level;
+    try {
+      const beginning =
+        parent === undefined ? this.#verbs.begin(level.request, opened) : this.#verbs.savepoint(level.depth, opened);
+      return beginning?.catch(failed);
+    } catch (error) {
+      return failed(error);
     }
   }
 

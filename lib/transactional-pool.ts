@@ -47,10 +47,14 @@ export abstract class TransactionalPool<
    * Runs `fn` in a transaction: on the connection of the scope, as part of the transaction it has open if there is one;
    * else in a scope of its own, on a connection taken for it.
    */
-  protected async transact<Result>(
-    fn: (tx: Handle) => Result,
-    plan: TransactionPlan<Request>,
-  ): Promise<Awaited<Result>> {
+  protected transact<Result>(fn: (tx: Handle) => Result, plan: TransactionPlan<Request>): Promise<Awaited<Result>> {
+    if (plan.retries > 0) return this.#retry(fn, plan);
+    const around = frames.getStore();
+    const scope = this.liveScope(around);
+    return this.#attempt(fn, this.#requestOf(plan, scope), plan.entry, scope, around);
+  }
+
+  async #retry<Result>(fn: (tx: Handle) => Result, plan: TransactionPlan<Request>): Promise<Awaited<Result>> {
     for (let failures = 0; ; failures++) {
       const around = frames.getStore();
       const scope = this.liveScope(around);

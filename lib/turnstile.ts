@@ -48,24 +48,26 @@ export class Turnstile<Holder> {
    * Resolves when `request.holder` is in. Rejects, and takes it out of the queue, at its deadline, at the abort of its
    * signal, and at the end of any of `ends`.
    */
-  async enter(request: TurnRequest<Holder>, ends: readonly Cancellations[]): Promise<void> {
-    if (request.signal?.aborted) throw new AbortError(request.signal);
-    if (this.tryEnter(request.holder)) return;
+  enter(request: TurnRequest<Holder>, ends: readonly Cancellations[]): Promise<void> {
+    // Not an async function, to save its promise: many wait at a time.
+    if (request.signal?.aborted) return Promise.reject(new AbortError(request.signal));
+    if (this.tryEnter(request.holder)) return Promise.resolve();
     this.#queue ??= new WaiterQueue(this.#clock, {
       timeoutError: (late) => late.timeoutError(),
       onTimeout: () => {},
       onAborted: () => {},
     });
-    const waiter = this.#queue.add(request);
-    const { promise } = waiter;
-    const withdrawals = ends.map((end) => end.enlist((makeError) => void waiter.reject(makeError())));
-    try {
-      await promise;
-    } finally {
+    const queue = this.#queue;
+    const waiter = queue.add(request);
+    const promise = waiter.promise as Promise<void>;
+    const cancel = (makeError: () => Error): void => void waiter.reject(makeError());
+    const withdrawals = ends.map((end) => end.enlist(cancel));
+    waiter.onEnd = () => {
       for (const withdraw of withdrawals) withdraw();
       // No timer stays behind where nobody waits.
-      if (this.waiting === 0) this.#queue.dispose();
-    }
+      if (queue.size === 0) queue.dispose();
+    };
+    return promise;
   }
 
   /** Lets the next one in. A no-op for who is not in. */

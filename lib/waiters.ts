@@ -46,6 +46,8 @@ export class Waiter<Request extends QueueRequest, Granted> {
   #reject: ((error: unknown) => void) | undefined;
   #onSettled: ((waiter: Waiter<Request, Granted>) => void) | undefined;
   #onAbort: (() => void) | undefined;
+  /** Called when it is settled, however. */
+  onEnd: (() => void) | undefined;
 
   constructor(request: Request, onSettled: (waiter: Waiter<Request, Granted>) => void) {
     this.request = request;
@@ -88,11 +90,13 @@ export class Waiter<Request extends QueueRequest, Granted> {
     this.#reject = undefined;
     if (this.#onAbort !== undefined) this.request.signal?.removeEventListener('abort', this.#onAbort);
     this.#onSettled?.(this);
+    this.onEnd?.();
     // A settled waiter may stay in the queues for a while, and must not keep its caller's world alive there.
     this.request = nobody as QueueRequest as Request;
     this.promise = undefined;
     this.#onAbort = undefined;
     this.#onSettled = undefined;
+    this.onEnd = undefined;
   }
 }
 

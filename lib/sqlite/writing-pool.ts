@@ -3,6 +3,7 @@ import { frames } from '../context.ts';
 import { ClosedError, QueueFullError } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
+import type { TransactionRequest } from '../level.ts';
 import {
   type AcquireOptions,
   type CloseOptions,
@@ -78,20 +79,17 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
    * WriteLockedError where it could never begin, TransactionAbortedError and TransactionBusyError where it can not be
    * committed, TransactionEndedError; what `fn` throws passes through unchanged
    */
-  async transaction<Result>(
-    fn: (tx: LeasedDatabase) => Result,
-    options?: TransactionOptions,
-  ): Promise<Awaited<Result>> {
-    checkFunction(fn, 'fn');
-    const checked = checkTransactionOptions(options);
-    const { mode = 'immediate', retries = 0 } = checked;
-    return this.transact(fn, {
-      options: checked,
-      readOnly: false,
-      retries,
-      request: (base) => ({ ...base, mode }),
-      entry: this.transaction,
-    });
+  transaction<Result>(fn: (tx: LeasedDatabase) => Result, options?: TransactionOptions): Promise<Awaited<Result>> {
+    // Not an async function, to save its promise.
+    try {
+      checkFunction(fn, 'fn');
+      const checked = checkTransactionOptions(options);
+      const { mode = 'immediate', retries = 0 } = checked;
+      const request = (base: TransactionRequest): SqliteRequest => ({ ...base, mode });
+      return this.transact(fn, { options: checked, readOnly: false, retries, request, entry: this.transaction });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -100,15 +98,14 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
    *
    * @throws OptionsError, AcquireTimeoutError, and what `transaction` throws
    */
-  async read<Result>(fn: (db: LeasedDatabase) => Result, options?: ReadOptions): Promise<Awaited<Result>> {
-    checkFunction(fn, 'fn');
-    return this.transact(fn, {
-      options: checkReadOptions(options),
-      readOnly: true,
-      retries: 0,
-      request: (base) => ({ ...base, mode: 'read' }),
-      entry: this.read,
-    });
+  read<Result>(fn: (db: LeasedDatabase) => Result, options?: ReadOptions): Promise<Awaited<Result>> {
+    try {
+      checkFunction(fn, 'fn');
+      const checked = checkReadOptions(options);
+      return this.transact(fn, { options: checked, readOnly: true, retries: 0, request: toRead, entry: this.read });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   override withConnection<Result>(
@@ -312,8 +309,9 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       }
       try {
         // So that the end of the scope asks who waits here.
-        endsOf(request);
-        const lease = this.#give(permit, lane, await lend());
+        if (request.scope !== undefined) endsOf(request);
+        const taken = lend();
+        const lease = this.#give(permit, lane, taken instanceof Lease ? taken : await taken);
         if (lease !== undefined) return lease;
       } catch (error) {
         permit.leave();
@@ -373,6 +371,8 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     return { label, signal, priority, timeout: Math.max(since + timeout - this.clock.now(), 1) };
   }
 }
+
+const toRead = (base: TransactionRequest): SqliteRequest => ({ ...base, mode: 'read' });
 
 function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof WriteTimeoutError) return 'timeouts';

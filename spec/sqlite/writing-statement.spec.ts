@@ -137,14 +137,15 @@ test('what waits for the lane behind a transaction of its own scope has its turn
       order.push('transaction');
     });
     await settled();
-    const statement = pool.run("INSERT INTO item VALUES ('y')").then(() => order.push('statement'));
+    const statement = pool.run("INSERT INTO item VALUES ('y')");
     await settled();
-    const scope = pool.withConnection(() => order.push('write scope'), { write: true });
+    const written = () => pool.db.prepare("SELECT count(*) FROM item WHERE name IN ('x', 'y')").pluck().get();
+    const scope = pool.withConnection(() => order.push(`write scope after ${String(written())}`), { write: true });
     await settled();
     t.is(pool.stats().laneWaiting, 3);
     holder.close();
     await t.notThrowsAsync(Promise.all([transaction, statement, scope]));
-    t.deepEqual(order, ['transaction', 'statement', 'write scope']);
+    t.deepEqual(order, ['transaction', 'write scope after 2']);
   });
   t.is(pool.stats().laneHeld, 0);
 });
