@@ -8,9 +8,9 @@ import { type TurnRequest, Turnstile } from '../turnstile.ts';
 export interface LaneEntry {
   describe(): WriteHolder;
   /**
-   * Whether it has nothing open any more. Only a transaction that was begun by SQL can end without anybody being told.
+   * Leaves if it has nothing open any more: a transaction that was begun by SQL can end without anybody being told.
    */
-  isOver(): boolean;
+  settle(): void;
   /** Whether code in a transaction of `owner`, or in `scope`, runs inside what it is there for. */
   isAround(owner: object | undefined, scope: object | undefined): boolean;
 }
@@ -44,12 +44,8 @@ export class WriteLane {
 
   /** Who is in. */
   get holder(): LaneEntry | undefined {
-    const { holder } = this.#turnstile;
-    if (holder?.isOver() === true) {
-      this.#turnstile.leave(holder);
-      return this.#turnstile.holder;
-    }
-    return holder;
+    this.#turnstile.holder?.settle();
+    return this.#turnstile.holder;
   }
 
   get waiting(): number {

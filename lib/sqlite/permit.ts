@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { LeaseControl } from '../driver.ts';
-import type { WriteHolder } from '../holder.ts';
+import type { LeaseMode, WriteHolder } from '../holder.ts';
 import type { LaneEntry, WriteLane } from './lane.ts';
 
 /** What a permit needs to know of the session that has it. */
@@ -8,8 +8,10 @@ export interface Writer {
   readonly lease: LeaseControl;
   readonly managed: object | undefined;
   permit: WritePermit | undefined;
-  /** Whether a transaction is open, as far as can be told. */
-  isInTransaction(): boolean;
+  /** Whether a transaction is open that was begun by SQL, as far as can be told. */
+  isInRawTransaction(): boolean;
+  /** What the lease is for without the permit. */
+  readonly modeWithout: LeaseMode;
   /** It has the permit. */
   arrived(permit: WritePermit): void;
 }
@@ -75,7 +77,7 @@ export class WritePermit implements LaneEntry {
 
   /** Leaves where nobody has a claim, and no transaction is open that was begun by SQL. */
   settle(): void {
-    if (this.isOver()) this.leave();
+    if (this.#claims.length === 0 && this.#session?.isInRawTransaction() !== true) this.leave();
   }
 
   /** Lets the next one in. */
@@ -84,7 +86,7 @@ export class WritePermit implements LaneEntry {
     this.#session = undefined;
     if (session?.permit === this) {
       session.permit = undefined;
-      session.lease.mode = 'connection';
+      session.lease.mode = session.modeWithout;
     }
     this.#lane.leave(this);
   }
@@ -98,10 +100,6 @@ export class WritePermit implements LaneEntry {
       age: this.#clock.now() - this.#since,
       lease: session === undefined || session.lease.ended ? undefined : session.lease.describe(),
     };
-  }
-
-  isOver(): boolean {
-    return this.#claims.length === 0 && this.#session?.isInTransaction() !== true;
   }
 
   isAround(owner: object | undefined, scope: object | undefined): boolean {

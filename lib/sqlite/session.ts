@@ -1,6 +1,7 @@
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
 import { AbortError } from '../errors.ts';
+import type { LeaseMode } from '../holder.ts';
 import type { Transactions } from '../transaction.ts';
 import {
   ReadOnlyError,
@@ -154,6 +155,14 @@ export class Session implements Writer {
   isInTransaction(): boolean {
     const mayBe = this.isManaged || this.running > 0 || this.notes?.mayBeInTransaction === true || this.hasIterators;
     return mayBe && (this.hasIterators || this.connection.raw.inTransaction);
+  }
+
+  isInRawTransaction(): boolean {
+    return !this.isManaged && this.isInTransaction();
+  }
+
+  get modeWithout(): LeaseMode {
+    return this.managed?.current?.readOnly === true ? 'read' : 'connection';
   }
 
   get hasIterators(): boolean {

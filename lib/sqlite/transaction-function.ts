@@ -86,6 +86,8 @@ function runSync(session: Session, fn: Callback): (variant: Variant, self: unkno
 
   return (variant, self, params) => {
     session.use();
+    // Before it counts as in a transaction: what it holds must be held for something else.
+    session.permit?.settle();
     locks = variant === 'immediate' || variant === 'exclusive';
     if (locks) session.checkWrite();
     session.running++;

@@ -12,18 +12,20 @@ import { collected } from '../support/gc.ts';
 /** Somebody in a lane, who is over when he says so. */
 class Entry implements LaneEntry {
   readonly label: string;
+  readonly #lane: WriteLane;
   over = false;
 
-  constructor(label: string) {
+  constructor(label: string, lane: WriteLane) {
     this.label = label;
+    this.#lane = lane;
   }
 
   describe(): WriteHolder {
     return { pool: 'app', label: this.label, kind: 'raw transaction', age: 0, lease: undefined };
   }
 
-  isOver(): boolean {
-    return this.over;
+  settle(): void {
+    if (this.over) this.#lane.leave(this);
   }
 
   isAround(): boolean {
@@ -76,7 +78,7 @@ test('a lane that nobody uses any more is collected, and its file gets a new one
 
 test('who is over without having left is not in any more: the next one is, or the one who asks', async (t) => {
   const lane = new WriteLane(new FakeClock());
-  const [first, second, third] = [new Entry('first'), new Entry('second'), new Entry('third')];
+  const [first, second, third] = [new Entry('first', lane), new Entry('second', lane), new Entry('third', lane)];
   t.true(lane.tryEnter(first));
   t.false(lane.tryEnter(second));
   first.over = true;
@@ -93,7 +95,7 @@ test('who is over without having left is not in any more: the next one is, or th
 test('where one who is over leaves, one is let in and no second one, though the error of a late one looks who is in', async (t) => {
   const clock = new FakeClock();
   const lane = new WriteLane(clock);
-  const [over, late, third, fourth] = ['over', 'late', 'third', 'fourth'].map((label) => new Entry(label));
+  const [over, late, third, fourth] = ['over', 'late', 'third', 'fourth'].map((label) => new Entry(label, lane));
   if (over === undefined || late === undefined || third === undefined || fourth === undefined) throw new Error();
   lane.tryEnter(over);
   const log: string[] = [];

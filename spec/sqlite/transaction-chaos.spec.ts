@@ -153,8 +153,11 @@ async function check(
 ): Promise<void> {
   other.exec('DELETE FROM part');
   const chaos = new Chaos(pool);
+  const interfering = interfere(other, outsiders);
   const runs = plans.map((plan, index) => chaos.run(`${index}`, plan).catch(expected));
-  await Promise.all([...runs, interfere(other, outsiders)]);
+  // Whatever becomes of the first: a failure must leave nothing to the next run.
+  await Promise.allSettled(runs);
+  await Promise.all([...runs, interfering]);
   for (let done = 0; done < chaos.work.length; done++) await chaos.work[done];
   const complete = chaos.committed.flatMap((name) => [`${name} first`, `${name} last`, `${name} nested`]);
   const rows = other.prepare("SELECT name || ' ' || part FROM part").pluck().all() as string[];
