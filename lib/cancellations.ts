@@ -3,19 +3,23 @@ type Cancel = (makeError: () => Error) => void;
 
 /** The waits that end with something: with a lease, a scope, a pool. */
 export class Cancellations {
-  readonly #cancels = new Set<Cancel>();
+  /** Made with the first wait: most leases never wait for anything. */
+  #cancels: Set<Cancel> | undefined;
 
   /** Adds a wait. The function that is returned takes it out again. */
   enlist(cancel: Cancel): () => void {
+    this.#cancels ??= new Set();
     this.#cancels.add(cancel);
     return () => {
-      this.#cancels.delete(cancel);
+      this.#cancels?.delete(cancel);
     };
   }
 
   /** Breaks off all that wait now. */
   cancel(makeError: () => Error): void {
+    const cancels = this.#cancels;
+    if (cancels === undefined) return;
     // Not one that is added meanwhile, or taken out.
-    for (const cancel of Array.from(this.#cancels)) if (this.#cancels.has(cancel)) cancel(makeError);
+    for (const cancel of Array.from(cancels)) if (cancels.has(cancel)) cancel(makeError);
   }
 }

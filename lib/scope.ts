@@ -96,10 +96,13 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     return await fn(shared);
   }
 
-  /** Runs `fn` in a scope of its own with a lease, which goes back whatever happens. */
+  /**
+   * Runs `fn` in a scope of its own with a lease, which goes back whatever happens. For a transaction `fn` has to enter
+   * the frame itself.
+   */
   protected async runBound<Result>(
     taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
-    fn: (db: Handle) => Result,
+    fn: (db: Handle, frame: Frame) => Result,
     outer: Scope<Connection, Handle> | undefined,
     around: Frame | undefined,
     extent: 'connection' | 'transaction' = 'connection',
@@ -114,8 +117,10 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       // After an `await` this changes the context of what is left of this call, and of nothing else: the caller gets
       // its own back with its promise. `run` would build a second context only to restore the first one, a quarter of
       // what an uncontended call takes.
-      frames.enterWith(withScopeOf(around, this, scope, scope.ref));
-      const result = fn(handle);
+      // What belongs to a transaction enters its context with that.
+      const frame = withScopeOf(around, this, scope, scope.ref);
+      if (extent === 'connection') frames.enterWith(frame);
+      const result = fn(handle, frame);
       return isPromiseLike(result) ? await result : (result as Awaited<Result>);
     } finally {
       const ending = this.#end(scope);

@@ -12,7 +12,7 @@ import {
   TransactionBusyError,
   TransactionEndedError,
 } from './transaction-errors.ts';
-import { Turnstile } from './turnstile.ts';
+import { deadlineOf, Turnstile } from './turnstile.ts';
 
 /**
  * What a database does for the transactions of one lease. A verb that has to wait returns a promise; one that fails
@@ -82,8 +82,8 @@ export class Transactions<Request extends TransactionRequest> {
   }
 
   /** The innermost level that the present async context carries, ended or not. */
-  here(): Level<Request> | undefined {
-    for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
+  here(around = frames.getStore()): Level<Request> | undefined {
+    for (let level = around?.level; level !== undefined; level = level.around) {
       if (level.owner === this) return level as Level<Request>;
     }
     return undefined;
@@ -122,10 +122,9 @@ export class Transactions<Request extends TransactionRequest> {
    * @throws TransactionEndedError, TransactionAbortedError, TransactionBusyError, ReadOnlyError, AbortError, and what
    * the verbs throw
    */
-  async run<Result>(fn: () => Result, asked: Request): Promise<Awaited<Result>> {
+  async run<Result>(fn: () => Result, asked: Request, around = frames.getStore()): Promise<Awaited<Result>> {
     const request = this.#withSignal(asked);
-    const around = frames.getStore();
-    const outer = this.here();
+    const outer = this.here(around);
     if (outer !== undefined) this.#admit(outer, request);
     this.#verbs.checkFree();
     const level = new Level(this, outer, around, request);
@@ -181,13 +180,9 @@ export class Transactions<Request extends TransactionRequest> {
 
   async #waitForTurn(turn: Turnstile<Level<Request>>, level: Level<Request>): Promise<void> {
     const { signal, priority, timeout } = level.request;
-    // Time may have passed since the request was made, and a queue wants its deadlines in order.
-    const now = this.#clock.now();
-    const left = Math.max(level.request.since + timeout - now, 0);
+    const deadline = deadlineOf(level.request.since, timeout, this.#clock);
     const timeoutError = () => this.#busyError(turn.holder ?? level, 'timeout', `${Math.round(timeout)}`);
-    await turn.enter({ holder: level, signal, priority, timeout: left, since: now, scope: undefined, timeoutError }, [
-      this.ends,
-    ]);
+    await turn.enter({ holder: level, signal, priority, ...deadline, scope: undefined, timeoutError }, [this.ends]);
   }
 
   /** Looks once more at what may have changed while it waited. */

@@ -91,7 +91,7 @@ export abstract class TransactionalPool<
     scope: Scope<Connection, Handle> | undefined,
     around: Frame | undefined,
   ): Promise<Awaited<Result>> {
-    const run = (tx: Handle) => this.transactionsOf(tx).run(() => fn(tx), request);
+    const run = (tx: Handle, frame = around) => this.transactionsOf(tx).run(() => fn(tx), request, frame);
     const own = () => this.runBound(this.takeFor(request, entry, scope?.ref), run, scope, around, 'transaction');
     if (request.nesting === 'separate') return own();
     const shared = this.shared(scope, request.signal);

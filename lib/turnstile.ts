@@ -11,6 +11,18 @@ export interface TurnRequest<Holder> extends QueueRequest {
 }
 
 /**
+ * The deadline of a request as a queue wants it. A queue keeps those with the same timeout in the order of their
+ * arrival, so one that comes long after it was asked for has a timeout of its own: what is left of it.
+ */
+export function deadlineOf(since: number, timeout: number, clock: Clock): { since: number; timeout: number } {
+  const now = clock.now();
+  return now - since < atOnce ? { since, timeout } : { since: now, timeout: Math.max(since + timeout - now, 0) };
+}
+
+// Milliseconds within which a request counts as queued when it was made. A timeout may be as much late.
+const atOnce = 1;
+
+/**
  * Lets one in at a time. The others wait by priority, then arrival, each until its deadline.
  *
  * Invariant between any two `await`s: while somebody waits, somebody is in. Who leaves lets the next one in within the

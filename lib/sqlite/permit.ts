@@ -33,7 +33,8 @@ export class WritePermit implements LaneEntry {
   readonly #label: string | undefined;
   /** What it is for, the first claim first. */
   readonly #claims: Claim[];
-  #since: number;
+  /** When a session got it; 0 until then. */
+  #since = 0;
   /** Who writes. `undefined` while the connection is not there yet. */
   #session: Writer | undefined;
 
@@ -47,7 +48,6 @@ export class WritePermit implements LaneEntry {
     this.#pool = pool;
     this.#label = label;
     this.#claims = claim === undefined ? [] : [claim];
-    this.#since = clock.now();
   }
 
   /** Makes it that of a session. Leaves and throws where the lease has ended, which nobody would end once more. */
@@ -97,7 +97,7 @@ export class WritePermit implements LaneEntry {
       pool: this.#pool,
       label: this.#label,
       kind: this.#claims[0] ?? 'raw transaction',
-      age: this.#clock.now() - this.#since,
+      age: this.#since === 0 ? 0 : this.#clock.now() - this.#since,
       lease: session === undefined || session.lease.ended ? undefined : session.lease.describe(),
     };
   }

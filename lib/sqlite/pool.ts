@@ -132,7 +132,7 @@ export class SqlitePool extends WritingPool {
         session.impatient = before;
       }
     };
-    return untilUnlocked(attempt, request, request.since, () => lockedOf(session));
+    return untilUnlocked(attempt, request, session, lockedOf);
   }
 
   /** What is left over of a transaction must not go on by itself. */

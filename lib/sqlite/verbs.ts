@@ -76,7 +76,6 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   readonly #session: Session;
   /** Whether the open transaction has a claim to the lane. */
   #hasClaim = false;
-  readonly #locked = (): Locked => lockedOf(this.#session);
 
   constructor(session: Session) {
     this.#session = session;
@@ -100,7 +99,8 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   commit(request: SqliteRequest): void | Promise<void> {
     const { connection } = this.#session;
     connection.beImpatient();
-    return untilUnlocked(() => void connection.verb('COMMIT').run(), request, connection.clock.now(), this.#locked);
+    const attempt = (): void => void connection.verb('COMMIT').run();
+    return untilUnlocked(attempt, request, this.#session, lockedOf, true);
   }
 
   rollback(): void {
@@ -188,7 +188,7 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
     };
     session.impatient = true;
     try {
-      return untilUnlocked(attempt, request, request.since, this.#locked)?.catch(failed);
+      return untilUnlocked(attempt, request, session, lockedOf)?.catch(failed);
     } catch (error) {
       return failed(error);
     }

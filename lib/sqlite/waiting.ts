@@ -7,6 +7,7 @@ import { joinSignals, type ScopeRef } from '../holder.ts';
 import type { TransactionRequest } from '../level.ts';
 import { type Interrupts, pause } from '../pause.ts';
 import { WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
+import { deadlineOf } from '../turnstile.ts';
 import type { LaneEntry, WriteLane } from './lane.ts';
 
 // First pause between two attempts at a lock that another process holds, doubled up to the longest, each cut by up to
@@ -46,10 +47,14 @@ export async function enterLane(
 ): Promise<void> {
   const timeoutError = () =>
     new WriteTimeoutError(pool, timeout, label, { holder: lane.holder?.describe(), waiting: lane.waiting });
-  // The queue wants its deadlines in order, and time may have passed since the request was made.
-  const now = clock.now();
-  const left = Math.max(since + timeout - now, 0);
-  const turn = { holder: entry, signal, priority, timeout: left, since: now, scope: undefined, timeoutError };
+  const turn = {
+    holder: entry,
+    signal,
+    priority,
+    ...deadlineOf(since, timeout, clock),
+    scope: undefined,
+    timeoutError,
+  };
   try {
     const { holder } = lane;
     if (holder !== undefined && isAround(holder)) throw new WriteLockedError(pool, holder.describe(), 'own');
@@ -58,7 +63,8 @@ export async function enterLane(
     }
     const all = endsOf({ scope }, ...ends);
     await lane.enter(turn, all);
-    if (needsRest(lane, clock.now())) await restIn(lane, entry, clock, { signal, ends: all });
+    if (lane.metOthersAt !== -Infinity && needsRest(lane, clock.now()))
+      await restIn(lane, entry, clock, { signal, ends: all });
   } catch (error) {
     if (!(error instanceof TurnShared)) onRefused(error, label, clock.now() - since);
     throw error;
@@ -120,25 +126,29 @@ export interface Locked {
   readonly ends: Cancellations;
 }
 
-/** Tries at once, then from a timer while another process holds the lock, until `timeout` after `since`. */
-export function untilUnlocked<Result>(
+/**
+ * Tries at once, then from a timer while another process holds the lock, until the deadline of the request; with
+ * `afresh`, until as long after now.
+ */
+export function untilUnlocked<Result, Subject>(
   attempt: () => Result,
   request: WaitRequest,
-  since: number,
-  locked: () => Locked,
+  subject: Subject,
+  lockedOf: (subject: Subject) => Locked,
+  afresh = false,
 ): Result | Promise<Result> {
   try {
     return attempt();
   } catch (error) {
     if (!isLocked(error)) throw error;
-    return retry(attempt, request, since, locked(), error);
+    const locked = lockedOf(subject);
+    return retry(attempt, afresh ? { ...request, since: locked.clock.now() } : request, locked, error);
   }
 }
 
 async function retry<Result>(
   attempt: () => Result,
-  { label, signal, timeout, scope }: WaitRequest,
-  since: number,
+  { label, signal, timeout, since, scope }: WaitRequest,
   { lease, clock, settings, lane, ends }: Locked,
   firstError: unknown,
 ): Promise<Result> {
