@@ -6,7 +6,7 @@ import type { ScopeRef } from './holder.ts';
 export interface ContextLevel {
   /** Whose transaction it is: the connection's, as its present holder has it. */
   readonly owner: object;
-  /** What the context carried before: of this connection or of another. Those whose lease has ended are left out. */
+  /** What the context carried before: of this connection or of another. Those that are over are left out. */
   around: ContextLevel | undefined;
   /** Whether its statements are refused by now. */
   readonly ended: boolean;
@@ -43,7 +43,7 @@ export function withLevel(around: Frame | undefined, level: ContextLevel): Frame
   return { pool: around?.pool, scope: around?.scope, ref: around?.ref, next: around?.next, level };
 }
 
-/** The innermost transaction of a frame whose lease goes on. Drops the others, which work that begins in the context of the last would pile up. */
+/** The innermost transaction of a frame whose lease or scope goes on. Drops the others, which work that begins in the context of the last would pile up. */
 export function levelOf(around: Frame | undefined): ContextLevel | undefined {
   const innermost = liveFrom(around?.level);
   for (let level = innermost; level !== undefined; level = level.around) level.around = liveFrom(level.around);
@@ -52,7 +52,8 @@ export function levelOf(around: Frame | undefined): ContextLevel | undefined {
 
 function liveFrom(first: ContextLevel | undefined): ContextLevel | undefined {
   let level = first;
-  while (level?.lease.ended === true) level = level.around;
+  // While its scope goes on, what is left of the transaction must be known for that.
+  while (level?.lease.ended === true && level.lease.scope?.ended !== false) level = level.around;
   return level;
 }
 

@@ -94,6 +94,7 @@ export interface ScopeRef {
   readonly signal: AbortSignal | undefined;
   /** The live scope of the same pool it was opened in. Dropped at the end, so that lineages do not pile up. */
   parent: ScopeRef | undefined;
+  ended: boolean;
   /** Acquires now waiting in this scope and in those opened within it. */
   waiting: number;
   /** Other waits that end with the scope, made when there is one. */

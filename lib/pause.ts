@@ -27,6 +27,8 @@ export async function within(
   timeoutError: () => Error,
   interrupts: Interrupts,
 ): Promise<void> {
+  // Before anything is made that nobody would listen to.
+  if (interrupts.signal?.aborted) throw new AbortError(interrupts.signal);
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = delay === Infinity ? undefined : clock.after(delay, () => reject(timeoutError()));
   try {

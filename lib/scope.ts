@@ -71,6 +71,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const checked = checkScopeOptions(options);
       const around = frames.getStore();
       const outer = this.liveScope(around);
+      if (!checked.fresh) this.#refuseOrphan(outer);
       if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
         return this.#withShared(outer, fn, checked, around);
       }
@@ -172,6 +173,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     if (scope === undefined) throw new NoScopeError(this.name);
     if (scope.ended) throw this.endedError(scope);
     if (scope.bound !== undefined) return scope.bound;
+    this.#refuseOrphan(scope);
     if (scope.binding !== undefined) {
       const shared = await this.sharedBy(scope);
       if (shared !== undefined) return shared;
@@ -222,8 +224,19 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       });
     }
     const handle = scope?.bound;
-    if (handle !== undefined && signal?.aborted) throw new AbortError(signal);
+    if (handle === undefined) this.#refuseOrphan(scope);
+    else if (signal?.aborted) throw new AbortError(signal);
     return handle;
+  }
+
+  /** Refuses code of a transaction whose lease was taken away: on another connection it would commit by itself. */
+  #refuseOrphan(scope: Scope<Connection, Handle> | undefined): void {
+    const lease = scope?.lease;
+    if (lease?.ended !== true) return;
+    if (scope?.extent === 'transaction') throw lease.endedError();
+    for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
+      if (level.lease === lease) throw lease.endedError();
+    }
   }
 
   /** Runs `fn` on a lease, bound to nothing, which goes back whatever happens. */
@@ -263,7 +276,10 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     extent: 'connection' | 'transaction',
   ): Scope<Connection, Handle> {
     const parent = outer === undefined || outer.ended ? undefined : outer.ref;
-    return new Scope({ id: ++this.#lastScopeId, label, signal, parent, waiting: 0, ends: undefined }, extent);
+    return new Scope(
+      { id: ++this.#lastScopeId, label, signal, parent, ended: false, waiting: 0, ends: undefined },
+      extent,
+    );
   }
 
   /** The connection that another call is about to bind, `undefined` where that fails. */
@@ -302,6 +318,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   #end(scope: Scope<Connection, Handle>): void | Promise<void> {
     const { ref, lease } = scope;
     scope.ended = true;
+    ref.ended = true;
     scope.hadTransactions = lease?.hadTransactions === true;
     // Work that outlives the scope keeps it, but shall not keep what it held.
     scope.lease = undefined;

@@ -73,7 +73,6 @@ export class Transactions<Request extends TransactionRequest> {
     this.lease = lease;
     this.#clock = clock;
     this.#turn = new Turnstile(clock);
-    lease.hadTransactions = true;
   }
 
   /** The innermost open level, `undefined` while no transaction is open. */
@@ -125,10 +124,13 @@ export class Transactions<Request extends TransactionRequest> {
   async run<Result>(fn: () => Result, asked: Request, around = frames.getStore()): Promise<Awaited<Result>> {
     const request = this.#withSignal(asked);
     const outer = this.here(around);
+    if (this.lease.ended) throw this.lease.endedError();
     if (outer !== undefined) this.#admit(outer, request);
-    this.#verbs.checkFree();
     const level = new Level(this, outer, around, request);
     const turn = outer === undefined ? this.#turn : outer.turn(this.#clock);
+    // What those before it have open is theirs to end.
+    if (turn.holder === undefined) this.#verbs.checkFree();
+    this.lease.hadTransactions = true;
     if (!turn.tryEnter(level)) await this.#waitForTurn(turn, level);
     // To read in a transaction that writes takes a level of its own, in which writes are refused.
     const joins = outer !== undefined && request.nesting === 'join' && outer.readOnly === level.readOnly;
@@ -146,12 +148,15 @@ export class Transactions<Request extends TransactionRequest> {
         result = isPromiseLike(returned) ? await returned : (returned as Awaited<Result>);
       } catch (error) {
         await this.#rollBack(level);
-        if (outer?.ended === false && request.nesting === 'join') this.#failure ??= { cause: error };
         throw error;
       }
       const committing = this.#commit(level);
       if (committing !== undefined) await committing;
       return result;
+    } catch (error) {
+      // To join is to fail together, once it has begun.
+      if (outer?.ended === false && request.nesting === 'join' && level.ended) this.#failure ??= { cause: error };
+      throw error;
     } finally {
       if (!joins) turn.leave(level);
     }

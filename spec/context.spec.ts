@@ -26,6 +26,7 @@ const scoped = (around: Frame | undefined, pool: object, name: string) =>
     label: name,
     signal: undefined,
     parent: undefined,
+    ended: false,
     waiting: 0,
     ends: undefined,
   });

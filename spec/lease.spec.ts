@@ -84,7 +84,15 @@ for (const [end, words] of [
 
 test('a use after the end of the scope names the scope', (t) => {
   const { lease } = make();
-  lease.scope = { id: 3, label: 'job', signal: undefined, parent: undefined, waiting: 0, ends: undefined };
+  lease.scope = {
+    id: 3,
+    label: 'job',
+    signal: undefined,
+    parent: undefined,
+    ended: false,
+    waiting: 0,
+    ends: undefined,
+  };
   void lease.release('scope');
   const error = lease.endedError();
   t.true(error instanceof ScopeEndedError);

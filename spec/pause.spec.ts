@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import test from 'ava';
 import { Cancellations } from '../lib/cancellations.ts';
 import { AbortError } from '../lib/errors.ts';
-import { pause } from '../lib/pause.ts';
+import { pause, within } from '../lib/pause.ts';
 import { FakeClock } from './support/clock.ts';
 import { settled } from './support/gate.ts';
 
@@ -12,6 +12,8 @@ const uninterrupted = { signal: undefined, ends: [] };
 async function stateOf(promise: Promise<unknown>): Promise<unknown> {
   return Promise.race([promise.then(() => 'over'), settled().then(() => 'pending')]);
 }
+
+const late = () => new Error('late');
 
 test('a pause is over after its delay, and not before', async (t) => {
   const clock = new FakeClock();
@@ -100,4 +102,32 @@ test('of two that end a pause in one step, the first counts', async (t) => {
   controller.abort();
   clock.advance(10);
   t.is(await t.throwsAsync(pausing), over);
+});
+
+test('a wait for a promise that is aborted before it begins listens to nothing, and lets nothing go unhandled', async (t) => {
+  const clock = new FakeClock();
+  const { promise, reject } = Promise.withResolvers<void>();
+  const interrupts = { signal: AbortSignal.abort(), ends: [] };
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  promise.catch(() => {});
+  await t.throwsAsync(within(promise, clock, 10, late, interrupts), { code: 'ABORT_ERR' });
+  reject(new Error('failed'));
+  await settled();
+  process.off('unhandledRejection', note);
+  t.deepEqual(unhandled, []);
+  t.is(clock.pending, 0);
+});
+
+test('a wait for a promise ends with that, or at its deadline', async (t) => {
+  const clock = new FakeClock();
+  const interrupts = { signal: undefined, ends: [] };
+  await t.notThrowsAsync(within(Promise.resolve(), clock, 10, late, interrupts));
+  await t.throwsAsync(within(Promise.reject(new Error('failed')), clock, 10, late, interrupts), { message: 'failed' });
+  const waiting = t.throwsAsync(within(new Promise(() => {}), clock, 10, late, interrupts), { message: 'late' });
+  await clock.pass(10);
+  await waiting;
+  await t.notThrowsAsync(within(Promise.resolve(), clock, Infinity, late, interrupts));
+  t.is(clock.pending, 0);
 });

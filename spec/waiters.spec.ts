@@ -47,7 +47,7 @@ function harness(clock = new FakeClock()) {
 }
 
 function scopeRef(id: number, parent?: ScopeRef): ScopeRef {
-  return { id, label: undefined, signal: undefined, parent, waiting: 0, ends: undefined };
+  return { id, label: undefined, signal: undefined, parent, ended: false, waiting: 0, ends: undefined };
 }
 
 test('waiters come out by priority, equal ones in order of arrival', (t) => {

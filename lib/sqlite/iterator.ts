@@ -31,7 +31,7 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
     this.#writes = writes;
     this.#onDone = onDone;
     this.#close = () => void rows.return?.();
-    session.noteIterator(this.#close);
+    session.noteIterator(this.#close, writes);
   }
 
   next(): IteratorResult<Row> {
@@ -52,7 +52,7 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
       throw error;
     } finally {
       this.#look();
-      if (this.#writes) this.#session.afterWrite(true);
+      if (this.#writes) this.#session.afterWrite();
     }
   }
 
@@ -76,8 +76,6 @@ export class LeasedIterator<Row> implements IterableIterator<Row> {
 
   /** Lets go of the statement once the iteration is over: at the last row, by `return`, by a failed step. */
   #look(): void {
-    if (this.#prepared.busy || !this.#session.notes?.iterators.delete(this.#close)) return;
-    this.#onDone();
-    this.#session.afterControl();
+    if (!this.#prepared.busy && this.#session.forgetIterator(this.#close, this.#writes)) this.#onDone();
   }
 }

@@ -8,8 +8,8 @@ export interface Writer {
   readonly lease: LeaseControl;
   readonly managed: object | undefined;
   permit: WritePermit | undefined;
-  /** Whether a transaction is open that was begun by SQL, as far as can be told. */
-  isInRawTransaction(): boolean;
+  /** Whether SQLite's lock may be held for something that has no claim. */
+  mayHoldLock(): boolean;
   /** What the lease is for without the permit. */
   readonly modeWithout: LeaseMode;
   /** It has the permit. */
@@ -75,9 +75,9 @@ export class WritePermit implements LaneEntry {
     this.settle();
   }
 
-  /** Leaves where nobody has a claim, and no transaction is open that was begun by SQL. */
+  /** Leaves where nobody has a claim, and nothing is open without one: a transaction that was begun by SQL. */
   settle(): void {
-    if (this.#claims.length === 0 && this.#session?.isInRawTransaction() !== true) this.leave();
+    if (this.#claims.length === 0 && this.#session?.mayHoldLock() !== true) this.leave();
   }
 
   /** Lets the next one in. */

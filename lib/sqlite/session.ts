@@ -46,6 +46,12 @@ export class Session implements Writer {
   hasEscaped = false;
   /** The right to write: for a transaction, until the end of the lease, or for a transaction that was begun by SQL. */
   permit: WritePermit | undefined;
+  /** Statements that write and have not returned: more than one where a user function tries to. */
+  #writing = 0;
+  /** Those of the open iterators that write. */
+  #writingIterators = 0;
+  /** Whether it keeps the lane until the end of the lease. */
+  keepsLane = false;
   /** Parts of this session that wait for the lane, each told when another has brought it. */
   #awaiting: Set<(permit: WritePermit) => void> | undefined;
   /** Whether statements are to fail at a lock rather than wait for it: somebody waits for them from a timer. */
@@ -86,10 +92,18 @@ export class Session implements Writer {
    */
   beforeWrite(): void {
     this.checkWrite();
+    this.#writing++;
     this.connection.lane.writing ??= this;
   }
 
-  /** The same, for one that is not about to run yet. */
+  /** An iterator that writes is about to be made. It writes with its first step, and commits with its last. */
+  beforeIterating(): void {
+    this.checkWrite();
+    // By then a reader of this process may be in the way, and while it is open nothing can be set.
+    if (this.connection.isRollbackJournal && !this.hasIterators) this.connection.beImpatient();
+  }
+
+  /** The same as `beforeWrite`, for what is not about to run yet. */
   checkWrite(): void {
     const level = this.managed?.current;
     if (level !== undefined) {
@@ -109,13 +123,18 @@ export class Session implements Writer {
     if (settings.strictWrites) throw new WriteLockedError(settings.pool, undefined, 'strict');
   }
 
-  /** It has run, or failed. If that left a lock behind, others of this process must know of it. */
-  afterWrite(iterates = false): void {
+  /** What `beforeWrite` let pass has run, or failed. */
+  afterWrite(): void {
+    const { lane } = this.connection;
+    // A user function may have tried to write meanwhile.
+    if (--this.#writing === 0 && lane.writing === this) lane.writing = undefined;
+    this.holdLock();
+  }
+
+  /** If a lock was left behind, others of this process must know of it. */
+  holdLock(): void {
     const { lane, settings } = this.connection;
-    if (lane.writing === this) lane.writing = undefined;
-    if (this.permit !== undefined || this.isManaged || settings.readonly) return;
-    // An iterator that is open and does not write keeps this one from having done anything.
-    if ((this.hasIterators && !iterates) || !this.isInTransaction()) return;
+    if (this.permit !== undefined || settings.readonly || !this.mayHoldLock()) return;
     const permit = this.makePermit();
     if (lane.tryEnter(permit)) permit.give(this);
   }
@@ -157,8 +176,14 @@ export class Session implements Writer {
     return mayBe && (this.hasIterators || this.connection.raw.inTransaction);
   }
 
-  isInRawTransaction(): boolean {
-    return !this.isManaged && this.isInTransaction();
+  /**
+   * Whether SQLite's lock may be held for something else than a managed transaction: for one that was begun by SQL or is
+   * synchronous, or for an iterator that writes. While an iterator is open, SQLite does not tell.
+   */
+  mayHoldLock(): boolean {
+    if (this.isManaged) return false;
+    if (this.running === 0 && this.notes?.mayBeInTransaction !== true) return this.#writingIterators > 0;
+    return this.hasIterators || this.connection.raw.inTransaction;
   }
 
   get modeWithout(): LeaseMode {
@@ -173,6 +198,7 @@ export class Session implements Writer {
   closeIterators(): void {
     for (const close of this.notes?.iterators ?? []) close();
     this.notes?.iterators.clear();
+    this.#writingIterators = 0;
   }
 
   /**
@@ -208,8 +234,17 @@ export class Session implements Writer {
     this.#noted().broken = true;
   }
 
-  noteIterator(close: () => void): void {
+  noteIterator(close: () => void, writes: boolean): void {
     this.#noted().iterators.add(close);
+    if (writes) this.#writingIterators++;
+  }
+
+  /** An iterator has come to its end. Says whether it was open. */
+  forgetIterator(close: () => void, writes: boolean): boolean {
+    if (this.notes?.iterators.delete(close) !== true) return false;
+    if (writes) this.#writingIterators--;
+    this.afterControl();
+    return true;
   }
 
   /** Counts a backup until it settles. */
@@ -247,9 +282,11 @@ export class Session implements Writer {
     const { connection } = this;
     if (this.hasIterators) return;
     const { lane } = connection;
+    // What is open will want to COMMIT.
+    const commits = writes || this.running > 0 || this.permit !== undefined;
     const isOwnLock =
       (this.permit === undefined && lane.holder !== undefined) ||
-      (writes && [...lane.users].some((user) => user !== this && user.isInTransaction()));
+      (commits && [...lane.users].some((user) => user !== this && user.isInTransaction()));
     if (isOwnLock || this.impatient) connection.beImpatient();
     else connection.bePatient();
   }

@@ -82,7 +82,7 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
 
   iterate(...params: BindParameters): IterableIterator<Result> {
     const statement = this.#usable();
-    if (this.#shared.writes) this.#session.checkWrite();
+    if (this.#shared.writes) this.#session.beforeIterating();
     const rows = statement.iterate(...params) as IterableIterator<Result>;
     // It is busy until the iterator is done: meanwhile the next of this SQL gets another, and this one its busy error.
     const lent = this.#own === undefined;

@@ -64,7 +64,7 @@ function runSync(session: Session, fn: Callback): (variant: Variant, self: unkno
   let locks = false;
 
   function observed(this: unknown, ...params: unknown[]): unknown {
-    if (locks) session.afterWrite();
+    if (locks) session.holdLock();
     locks = false;
     const around = frames.getStore();
     // By this mark the statements are known that it runs after its end, should it return a promise, which

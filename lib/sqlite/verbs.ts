@@ -36,6 +36,10 @@ export function lockedOf(session: Session): Locked {
  * @throws what `enterLane` throws, ReadOnlyError
  */
 export function claimLane(session: Session, claim: Claim, request: WaitRequest): void | Promise<void> {
+  const level = session.managed?.here();
+  if (claim === 'write scope' && level?.readOnly === true && !level.ended) {
+    throw new ReadOnlyError(session.lease.pool, level.request.label ?? session.lease.label, 'read');
+  }
   session.permit?.settle();
   if (session.permit !== undefined) {
     session.permit.claim(claim);

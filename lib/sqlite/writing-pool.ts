@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { frames } from '../context.ts';
-import { ClosedError, QueueFullError } from '../errors.ts';
+import { ClosedError, OpenError, QueueFullError } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { TransactionRequest } from '../level.ts';
@@ -112,7 +112,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     fn: (db: LeasedDatabase) => Result,
     options?: ScopeOptions & WriteOption,
   ): Promise<Awaited<Result>> {
-    if (options?.write === undefined) return super.withConnection(fn, options);
+    if (options === undefined || !('write' in options)) return super.withConnection(fn, options);
     try {
       checkFunction(fn, 'fn');
       const { write, rest } = checkWrite(options);
@@ -123,25 +123,27 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   }
 
   override acquire(options?: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
-    if (options?.write === undefined) return super.acquire(options);
+    if (options === undefined || !('write' in options)) return super.acquire(options);
     return this.#acquireWriter(options);
   }
 
   override tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'> & WriteOption): LeasedDatabase | undefined {
-    if (options?.write === undefined) return super.tryAcquire(options);
+    if (options === undefined || !('write' in options)) return super.tryAcquire(options);
     const { write, rest } = checkWrite(options);
     return write ? this.#tryAcquireWriter(rest) : super.tryAcquire(rest);
   }
 
   override async connection(options?: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
-    if (options?.write === undefined) return super.connection(options);
+    if (options === undefined || !('write' in options)) return super.connection(options);
     const { write, rest } = checkWrite(options);
     const checked = checkAcquireOptions(rest);
     if (!write) return super.connection(checked);
     const request = this.waitRequest(checked);
     const db = await this.bindHere((ref) => this.takeWriter(request, 'write scope', this.connection, ref, ref));
     // It may have had one already, for reading.
-    await claimLane(sessionOf(db), 'write scope', request);
+    const session = sessionOf(db);
+    if (!session.keepsLane) await claimLane(session, 'write scope', request);
+    session.keepsLane = true;
     return db;
   }
 
@@ -333,10 +335,13 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
 
   async #laneOpened(opening: Promise<void>, request: WaitRequest): Promise<WriteLane> {
     const left = request.since + request.timeout - this.clock.now();
-    await within(opening, this.clock, left, () => this.#timeoutError(request), {
-      signal: request.signal,
-      ends: endsOf(request, this.#settings.ends),
-    });
+    const interrupts = { signal: request.signal, ends: endsOf(request, this.#settings.ends) };
+    try {
+      await within(opening, this.clock, left, () => this.#timeoutError(request), interrupts);
+    } catch (error) {
+      if (!(error instanceof OpenError)) this.#settings.onRefused(error, request.label, request.timeout - left);
+      throw error;
+    }
     const lane = this.#driver.latest?.lane;
     // Not in a pool that writes: every connection of it has one.
     if (lane === undefined) throw new ReadOnlyError(this.name, request.label, 'pool');

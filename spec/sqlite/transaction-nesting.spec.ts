@@ -271,3 +271,14 @@ test('a separate transaction or read of a private database, whose one connection
   });
   await pool.read(() => refused(() => pool.transaction(() => t.fail(), options)));
 });
+
+test('a read that joins a transaction and is not finished at its end takes the transaction with it', async (t) => {
+  const pool = await open(t);
+  const outer = pool.transaction(async (tx) => {
+    insert(tx, 'never');
+    const joined = pool.read((db) => void db.prepare('VALUES (1), (2)').iterate().next(), { nesting: 'join' });
+    await t.throwsAsync(joined, refusal('TRANSACTION_BUSY'));
+  });
+  await t.throwsAsync(outer, refusal('TRANSACTION_ABORTED'));
+  t.deepEqual(await namesIn(pool), []);
+});

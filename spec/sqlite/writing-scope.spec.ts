@@ -288,3 +288,25 @@ test('a lease that holds the lane is shown as one that writes after a snapshot t
     { write: true },
   );
 });
+
+test('write: undefined is as good as nothing', async (t) => {
+  const { pool } = await twoPools(t);
+  const none = { write: undefined };
+  await pool.withConnection((db) => t.true(db.open), none);
+  (await pool.acquire(none)).close();
+  pool.tryAcquire(none)?.close();
+  await pool.withScope(() => pool.connection(none));
+  t.is(pool.stats().leased, 0);
+});
+
+test('a write scope inside a read is refused at once', async (t) => {
+  const { pool, other } = await twoPools(t);
+  const holder = await other.acquire({ write: true });
+  await pool.read(() =>
+    t.throwsAsync(
+      pool.withConnection(() => t.fail(), { write: true }),
+      { code: 'ERR_LEASEHOLD_READ_ONLY' },
+    ),
+  );
+  holder.close();
+});
