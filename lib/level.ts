@@ -16,6 +16,8 @@ export interface TransactionRequest {
   /** The scope it is asked in, whose end ends its waits. */
   readonly scope: ScopeRef | undefined;
   readonly nesting: Nesting;
+  /** How it begins, in the terms of the database. */
+  readonly mode: string;
   /** Whether writes are refused in it. */
   readonly readOnly: boolean;
 }

@@ -221,20 +221,21 @@ export class Transactions<Request extends TransactionRequest> {
       // It may have come to its end with its parent, or with the lease.
       if (!level.ended) this.#current = level;
     };
-    const failed = (error: unknown): never => {
-      if (parent?.child === level) parent.child = undefined;
-      if (this.#root === level) this.#root = undefined;
-      throw error;
-    };
     if (parent === undefined) this.#root = level;
     else parent.child = level;
     try {
       const beginning =
         parent === undefined ? this.#verbs.begin(level.request, opened) : this.#verbs.savepoint(level.depth, opened);
-      return beginning?.catch(failed);
+      return beginning?.catch((error: unknown) => this.#notBegun(level, error));
     } catch (error) {
-      return failed(error);
+      return this.#notBegun(level, error);
     }
+  }
+
+  #notBegun(level: Level<Request>, error: unknown): never {
+    if (level.parent?.child === level) level.parent.child = undefined;
+    if (this.#root === level) this.#root = undefined;
+    throw error;
   }
 
   /** Rejects where the level could not be committed; then it is rolled back. */

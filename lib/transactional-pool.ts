@@ -19,8 +19,8 @@ export interface TransactionPlan<Request extends TransactionRequest> {
   readonly readOnly: boolean;
   /** How often the whole is run again after a failure that may pass. */
   readonly retries: number;
-  /** Completes a request. */
-  request(base: TransactionRequest): Request;
+  /** How it begins, in the terms of the database. */
+  readonly mode: Request['mode'];
   readonly entry: Entry;
 }
 
@@ -72,7 +72,8 @@ export abstract class TransactionalPool<
 
   #requestOf(plan: TransactionPlan<Request>, scope: Scope<Connection, Handle> | undefined): Request {
     const { label, signal, priority = 0, timeout = this.acquireTimeout, nesting = 'savepoint' } = plan.options;
-    return plan.request({
+    const request: TransactionRequest = {
+      mode: plan.mode,
       label: label ?? scope?.ref.label,
       signal: joinSignals(signal, scope?.ref.signal),
       priority,
@@ -81,7 +82,8 @@ export abstract class TransactionalPool<
       scope: scope?.ref,
       nesting,
       readOnly: plan.readOnly,
-    });
+    };
+    return request as Request;
   }
 
   #attempt<Result>(

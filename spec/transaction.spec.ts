@@ -22,6 +22,7 @@ function fake() {
       timeout: 100,
       since: clock.now(),
       nesting: 'savepoint',
+      mode: 'immediate',
       readOnly: false,
       scope: undefined,
       ...request,

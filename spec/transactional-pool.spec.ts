@@ -17,13 +17,16 @@ class Enough extends Error {}
 class FakeVerbs implements TransactionVerbs<TransactionRequest> {
   readonly #handle: FakeHandle;
   readonly #log: string[];
+  readonly #requests: TransactionRequest[];
 
-  constructor(handle: FakeHandle, log: string[]) {
+  constructor(handle: FakeHandle, log: string[], requests: TransactionRequest[]) {
     this.#handle = handle;
     this.#log = log;
+    this.#requests = requests;
   }
 
-  async begin(_: TransactionRequest, opened: () => void): Promise<void> {
+  async begin(request: TransactionRequest, opened: () => void): Promise<void> {
+    this.#requests.push(request);
     await settled();
     this.#handle.begin();
     this.#note('BEGIN');
@@ -90,18 +93,14 @@ class FakeTransactionalPool extends TransactionalPool<FakeConnection, FakeHandle
   }
 
   transaction<Result>(fn: (tx: FakeHandle) => Result, options: Options = {}): Promise<Awaited<Result>> {
-    const request = (base: TransactionRequest) => {
-      this.requests.push(base);
-      return base;
-    };
     const { retries = 0 } = options;
-    return this.transact(fn, { options, readOnly: false, retries, request, entry: this.transaction });
+    return this.transact(fn, { options, mode: 'immediate', readOnly: false, retries, entry: this.transaction });
   }
 
   protected override transactionsOf(handle: FakeHandle): Transactions<TransactionRequest> {
     let transactions = this.#transactions.get(handle);
     if (transactions === undefined) {
-      transactions = new Transactions(new FakeVerbs(handle, this.log), handle.lease, this.clock);
+      transactions = new Transactions(new FakeVerbs(handle, this.log, this.requests), handle.lease, this.clock);
       this.#transactions.set(handle, transactions);
     }
     return transactions;

@@ -3,7 +3,7 @@ import { knex } from '../contenders/knex.ts';
 import { kysely } from '../contenders/kysely.ts';
 import { leaseholdTransactions } from '../contenders/leasehold-transactions.ts';
 import { mutex } from '../contenders/mutex.ts';
-import type { Transactor } from '../contenders/transactor.ts';
+import { type Transactions, type Transactor, warmingUp } from '../contenders/transactor.ts';
 import { type Bench, type BenchSettings, choose } from '../support/bench.ts';
 import { copyOf, withDatabaseFile } from '../support/database.ts';
 import { describeMachine, machineLine } from '../support/machine.ts';
@@ -14,7 +14,7 @@ import { judge } from './bars.ts';
 import { beside } from './beside.ts';
 import type { Comparison } from './comparison.ts';
 import { runLoops } from './loops.ts';
-import { isWrite, loops, type Mix, mixes, turnOf } from './mixes.ts';
+import { isWrite, loops, type Mix, mixes, type Turn, turnOf, warmUpOf } from './mixes.ts';
 import { barsTable, type ComparisonRow, comparisonsTable, type MixRow, mixesTable, summarizeRuns } from './report.ts';
 import { uncontended } from './uncontended.ts';
 
@@ -52,25 +52,38 @@ function titleOf(row: Mix | Comparison, { quick }: BenchSettings): string {
   return 'open' in row ? row.title(quick ? row.quick : row.size) : row.title;
 }
 
+/** A contender on its file. */
+interface Seat {
+  readonly name: string;
+  readonly file: string;
+  readonly transactions: Transactions;
+  /** Committed writes so far. */
+  written: number;
+}
+
 async function runMix(mix: Mix, template: string, settings: BenchSettings): Promise<MixRow> {
   // Each on a file of its own, with the same rows.
-  const subjects = contenders.map(({ name, open }) => {
+  const subjects = contenders.map(({ name, open }): Seat => {
     const file = copyOf(template, `${mix.id}-${name}`);
     return { name, file, transactions: open(file), written: 0 };
   });
+  const stalls = (subject: Seat) => Object.hasOwn(mix.stalling, subject.name);
+  const runTurn = async (subject: Seat, turn: Turn) => {
+    const { name, file, transactions } = subject;
+    const run = await runLoops(transactions, (operation) => isWrite(mix, operation), turn);
+    subject.written += run.written;
+    await audit(name, file, transactions, subject.written);
+    return run;
+  };
+  for (const subject of subjects) {
+    if (!stalls(subject)) await warmingUp(() => runTurn(subject, warmUpOf(settings.quick)));
+  }
   const samples = await rounds(
     subjects,
     mix.title,
     settings,
-    async (subject) => {
-      const { name, file, transactions } = subject;
-      const turn = turnOf(mix, name, settings.quick);
-      const run = await runLoops(transactions, (operation) => isWrite(mix, operation), turn);
-      subject.written += run.written;
-      await audit(name, file, transactions, subject.written);
-      return run;
-    },
-    { once: ({ name }) => Object.hasOwn(mix.stalling, name) },
+    (subject) => runTurn(subject, turnOf(mix, subject.name, settings.quick)),
+    { once: stalls },
   );
   // Not in a `finally`: what has something left may never close, and its error ends the process anyway.
   for (const { transactions } of subjects) await transactions.close();

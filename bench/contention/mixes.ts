@@ -41,6 +41,11 @@ export function turnOf({ stalling }: Mix, contender: string, quick: boolean): Tu
   return { milliseconds: Infinity, operations: quick ? bound.quick : bound.operations };
 }
 
+/** What a contender does before the first round, for V8 to compile it. */
+export function warmUpOf(quick: boolean): Turn {
+  return { milliseconds: quick ? quickly : full, operations: 20_000 };
+}
+
 /**
  * Whether an operation of a mix writes: the same ones for every contender, exactly so many in each ten, but not always
  * the same of the ten. Writes ten apart would never meet in a pool of 8.

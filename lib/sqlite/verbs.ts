@@ -171,31 +171,34 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
 
   /** Begins as soon as no other process is in the way. On failure gives back its claim. */
   #begin(request: SqliteRequest, opened: () => void): void | Promise<void> {
+    this.#session.impatient = true;
+    try {
+      const attempt = (): void => this.#attempt(request, opened);
+      return untilUnlocked(attempt, request, this.#session, lockedOf)?.catch((error: unknown) => this.#failed(error));
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  #attempt({ mode }: SqliteRequest, opened: () => void): void {
     const session = this.#session;
     const { connection } = session;
-    const failed = (error: unknown): never => {
-      session.impatient = false;
-      this.#dropClaim();
-      throw error;
-    };
-    const attempt = (): void => {
-      if (session.lease.ended) throw session.lease.endedError();
-      // Others may have begun something on this connection while it waited.
-      this.checkFree();
-      connection.beImpatient();
-      connection.verb(beginnings[request.mode]).run();
-      if (request.mode === 'read') this.#takeSnapshot();
-      // The first write of a deferred one may meet another process's lock, as any other synchronous statement may.
-      session.impatient = request.mode !== 'deferred';
-      if (request.mode === 'read' && session.permit === undefined) session.lease.mode = 'read';
-      opened();
-    };
-    session.impatient = true;
-    try {
-      return untilUnlocked(attempt, request, session, lockedOf)?.catch(failed);
-    } catch (error) {
-      return failed(error);
-    }
+    if (session.lease.ended) throw session.lease.endedError();
+    // Others may have begun something on this connection while it waited.
+    this.checkFree();
+    connection.beImpatient();
+    connection.verb(beginnings[mode]).run();
+    if (mode === 'read') this.#takeSnapshot();
+    // The first write of a deferred one may meet another process's lock, as any other synchronous statement may.
+    session.impatient = mode !== 'deferred';
+    if (mode === 'read' && session.permit === undefined) session.lease.mode = 'read';
+    opened();
+  }
+
+  #failed(error: unknown): never {
+    this.#session.impatient = false;
+    this.#dropClaim();
+    throw error;
   }
 
   #takeSnapshot(): void {

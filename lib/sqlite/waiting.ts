@@ -47,11 +47,13 @@ export async function enterLane(
 ): Promise<void> {
   const timeoutError = () =>
     new WriteTimeoutError(pool, timeout, label, { holder: lane.holder?.describe(), waiting: lane.waiting });
+  const deadline = deadlineOf(since, timeout, clock);
   const turn = {
     holder: entry,
     signal,
     priority,
-    ...deadlineOf(since, timeout, clock),
+    timeout: deadline.timeout,
+    since: deadline.since,
     scope: undefined,
     timeoutError,
   };
@@ -61,7 +63,7 @@ export async function enterLane(
     if (holder !== undefined && lane.waiting >= maxWaiting) {
       throw new QueueFullError({ pool, max: 1, leased: 1, waiting: lane.waiting, holders: [] }, holder.describe());
     }
-    const all = endsOf({ scope }, ...ends);
+    const all = scope === undefined ? ends : endsOf({ scope }, ...ends);
     await lane.enter(turn, all);
     if (lane.metOthersAt !== -Infinity && needsRest(lane, clock.now()))
       await restIn(lane, entry, clock, { signal, ends: all });

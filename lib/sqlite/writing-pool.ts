@@ -3,7 +3,6 @@ import { frames } from '../context.ts';
 import { ClosedError, OpenError, QueueFullError } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
-import type { TransactionRequest } from '../level.ts';
 import {
   type AcquireOptions,
   type CloseOptions,
@@ -85,8 +84,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       checkFunction(fn, 'fn');
       const checked = checkTransactionOptions(options);
       const { mode = 'immediate', retries = 0 } = checked;
-      const request = (base: TransactionRequest): SqliteRequest => ({ ...base, mode });
-      return this.transact(fn, { options: checked, readOnly: false, retries, request, entry: this.transaction });
+      return this.transact(fn, { options: checked, mode, readOnly: false, retries, entry: this.transaction });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -102,7 +100,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     try {
       checkFunction(fn, 'fn');
       const checked = checkReadOptions(options);
-      return this.transact(fn, { options: checked, readOnly: true, retries: 0, request: toRead, entry: this.read });
+      return this.transact(fn, { options: checked, mode: 'read', readOnly: true, retries: 0, entry: this.read });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -376,8 +374,6 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     return { label, signal, priority, timeout: Math.max(since + timeout - this.clock.now(), 1) };
   }
 }
-
-const toRead = (base: TransactionRequest): SqliteRequest => ({ ...base, mode: 'read' });
 
 function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof WriteTimeoutError) return 'timeouts';
