@@ -54,7 +54,7 @@ export class SqliteConnection {
   #hasOwnPatience = false;
   #patience: number;
   /** Whether writers and readers lock each other out, as in every journal mode but WAL. */
-  #isRollbackJournal = false;
+  isRollbackJournal = false;
   /** Statements of Leasehold's own: BEGIN, COMMIT and the like. */
   readonly #verbs = new Map<string, RawStatement>();
   /** At most one at a time: made by `lend`, ended by `reclaim`. */
@@ -69,10 +69,6 @@ export class SqliteConnection {
     this.clock = clock;
     this.#patience = settings.busyTimeout;
     this.statements = new StatementCache(raw, settings.statementCache);
-  }
-
-  get isRollbackJournal(): boolean {
-    return this.#isRollbackJournal;
   }
 
   /** The session of the lease that holds it. */
@@ -123,7 +119,7 @@ export class SqliteConnection {
       this.#patience = busyTimeout;
       this.impatient = false;
     }
-    this.#isRollbackJournal = !this.settings.isPrivate && this.raw.pragma('journal_mode', { simple: true }) !== 'wal';
+    this.isRollbackJournal = !this.settings.isPrivate && this.raw.pragma('journal_mode', { simple: true }) !== 'wal';
     // better-sqlite3 tells the default only by what a new statement does.
     const probe = this.raw.prepare('SELECT 1').pluck().get();
     this.statements.defaultMode = typeof probe === 'bigint' ? safeIntegerRows : flatRows;
@@ -132,7 +128,7 @@ export class SqliteConnection {
   lend(lease: LeaseControl): Session {
     const session = new Session(this, lease);
     this.#session = session;
-    if (this.#isRollbackJournal) this.lane.users.add(session);
+    if (this.isRollbackJournal) this.lane.users.add(session);
     return session;
   }
 
@@ -141,10 +137,10 @@ export class SqliteConnection {
     const session = this.#session;
     this.#session = undefined;
     if (session === undefined) return undefined;
-    session.end();
+    if (session.running > 0 || session.isManaged) session.end();
     const residue = session.notes && this.#cleanUp(session.notes);
-    session.cleaned();
-    if (this.#isRollbackJournal) this.lane.users.delete(session);
+    if (session.managed !== undefined || session.permit !== undefined) session.cleaned();
+    if (this.isRollbackJournal) this.lane.users.delete(session);
     return residue;
   }
 

@@ -28,6 +28,18 @@ export interface Notes {
   broken: boolean;
 }
 
+/** What a lease that writes has going on. */
+interface Writes {
+  /** Statements that write and have not returned: more than one where a user function tries to. */
+  statements: number;
+  /** Those of the open iterators that write. */
+  iterators: number;
+  /** Whether it keeps the lane until its end. */
+  keepsLane: boolean;
+  /** Parts that wait for the lane, each told when another has brought it. */
+  readonly awaiting: Set<(permit: WritePermit) => void>;
+}
+
 /**
  * What one lease does with its connection: the guard before each use, its transactions and its right to write, and the
  * notes from which the clean-up knows what to look for. A lease that left no notes returns without one call into SQLite.
@@ -46,14 +58,8 @@ export class Session implements Writer {
   hasEscaped = false;
   /** The right to write: for a transaction, until the end of the lease, or for a transaction that was begun by SQL. */
   permit: WritePermit | undefined;
-  /** Statements that write and have not returned: more than one where a user function tries to. */
-  #writing = 0;
-  /** Those of the open iterators that write. */
-  #writingIterators = 0;
-  /** Whether it keeps the lane until the end of the lease. */
-  keepsLane = false;
-  /** Parts of this session that wait for the lane, each told when another has brought it. */
-  #awaiting: Set<(permit: WritePermit) => void> | undefined;
+  /** Made with the first write, since most leases only read. */
+  #writes: Writes | undefined;
   /** Whether statements are to fail at a lock rather than wait for it: somebody waits for them from a timer. */
   impatient = false;
 
@@ -92,7 +98,7 @@ export class Session implements Writer {
    */
   beforeWrite(): void {
     this.checkWrite();
-    this.#writing++;
+    this.#written().statements++;
     this.connection.lane.writing ??= this;
   }
 
@@ -127,7 +133,7 @@ export class Session implements Writer {
   afterWrite(): void {
     const { lane } = this.connection;
     // A user function may have tried to write meanwhile.
-    if (--this.#writing === 0 && lane.writing === this) lane.writing = undefined;
+    if (--this.#written().statements === 0 && lane.writing === this) lane.writing = undefined;
     this.holdLock();
   }
 
@@ -159,15 +165,15 @@ export class Session implements Writer {
 
   /** Calls `onArrival` when the session has the lane by another's wait. The function that is returned forgets it. */
   awaitPermit(onArrival: (permit: WritePermit) => void): () => void {
-    this.#awaiting ??= new Set();
-    this.#awaiting.add(onArrival);
+    const { awaiting } = this.#written();
+    awaiting.add(onArrival);
     return () => {
-      this.#awaiting?.delete(onArrival);
+      awaiting.delete(onArrival);
     };
   }
 
   arrived(permit: WritePermit): void {
-    if (this.#awaiting !== undefined) for (const onArrival of Array.from(this.#awaiting)) onArrival(permit);
+    if (this.#writes !== undefined) for (const onArrival of Array.from(this.#writes.awaiting)) onArrival(permit);
   }
 
   /** Whether a transaction is open, managed or not. While an iterator is, SQLite does not say. */
@@ -182,7 +188,7 @@ export class Session implements Writer {
    */
   mayHoldLock(): boolean {
     if (this.isManaged) return false;
-    if (this.running === 0 && this.notes?.mayBeInTransaction !== true) return this.#writingIterators > 0;
+    if (this.running === 0 && this.notes?.mayBeInTransaction !== true) return (this.#writes?.iterators ?? 0) > 0;
     return this.hasIterators || this.connection.raw.inTransaction;
   }
 
@@ -198,7 +204,7 @@ export class Session implements Writer {
   closeIterators(): void {
     for (const close of this.notes?.iterators ?? []) close();
     this.notes?.iterators.clear();
-    this.#writingIterators = 0;
+    if (this.#writes !== undefined) this.#writes.iterators = 0;
   }
 
   /**
@@ -236,13 +242,13 @@ export class Session implements Writer {
 
   noteIterator(close: () => void, writes: boolean): void {
     this.#noted().iterators.add(close);
-    if (writes) this.#writingIterators++;
+    if (writes) this.#written().iterators++;
   }
 
   /** An iterator has come to its end. Says whether it was open. */
   forgetIterator(close: () => void, writes: boolean): boolean {
     if (this.notes?.iterators.delete(close) !== true) return false;
-    if (writes) this.#writingIterators--;
+    if (writes) this.#written().iterators--;
     this.afterControl();
     return true;
   }
@@ -297,6 +303,20 @@ export class Session implements Writer {
       if (level.owner === this && this.running === 0)
         throw new TransactionEndedError(this.lease.pool, this.lease.label);
     }
+  }
+
+  /** Whether a claim to the lane is kept until the end of the lease. */
+  get keepsLane(): boolean {
+    return this.#writes?.keepsLane === true;
+  }
+
+  keepLane(): void {
+    this.#written().keepsLane = true;
+  }
+
+  #written(): Writes {
+    this.#writes ??= { statements: 0, iterators: 0, keepsLane: false, awaiting: new Set() };
+    return this.#writes;
   }
 
   #noted(): Notes {

@@ -140,8 +140,10 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const db = await this.bindHere((ref) => this.takeWriter(request, 'write scope', this.connection, ref, ref));
     // It may have had one already, for reading.
     const session = sessionOf(db);
-    if (!session.keepsLane) await claimLane(session, 'write scope', request);
-    session.keepsLane = true;
+    if (session.keepsLane) return db;
+    const claiming = claimLane(session, 'write scope', request);
+    if (claiming !== undefined) await claiming;
+    session.keepLane();
     return db;
   }
 
