@@ -245,22 +245,26 @@ export function checkOptions(options: unknown, known: Readonly<Record<string, Ru
   }
 }
 
-export function checkAcquireOptions(options: AcquireOptions | undefined): AcquireOptions {
-  if (options === undefined) return noOptions;
-  checkOptions(options, acquireRules);
+/** The options of one call, which may be left out. @throws OptionsError */
+export function checkCallOptions<Options extends object>(
+  options: Options | undefined,
+  known: Readonly<Record<string, Rule>>,
+): Options {
+  if (options === undefined) return noOptions as Options;
+  checkOptions(options, known);
   return options;
+}
+
+export function checkAcquireOptions(options: AcquireOptions | undefined): AcquireOptions {
+  return checkCallOptions(options, acquireRules);
 }
 
 export function checkScopeOptions(options: ScopeOptions | undefined): ScopeOptions {
-  if (options === undefined) return noOptions;
-  checkOptions(options, scopeRules);
-  return options;
+  return checkCallOptions(options, scopeRules);
 }
 
 export function checkCloseOptions(options: CloseOptions | undefined): CloseOptions {
-  if (options === undefined) return noOptions;
-  checkOptions(options, closeRules);
-  return options;
+  return checkCallOptions(options, closeRules);
 }
 
 /** The next `max` and `min` of a pool. */

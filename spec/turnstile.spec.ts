@@ -3,7 +3,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import { Cancellations } from '../lib/cancellations.ts';
 import { AbortError } from '../lib/errors.ts';
-import { type TurnRequest, Turnstile } from '../lib/turnstile.ts';
+import { deadlineOf, type TurnRequest, Turnstile } from '../lib/turnstile.ts';
 import { FakeClock } from './support/clock.ts';
 import { settled } from './support/gate.ts';
 
@@ -303,4 +303,13 @@ test('whatever happens, each is let in or refused once, one at a time is in, and
     }),
     { numRuns: 200 },
   );
+});
+
+test('a request that is queued when it is made keeps its timeout, a later one has what is left of it', (t) => {
+  const clock = new FakeClock();
+  const now = clock.now();
+  t.deepEqual(deadlineOf(now, 10, clock), { since: now, timeout: 10 });
+  t.deepEqual(deadlineOf(now - 5, 10, clock), { since: now, timeout: 5 });
+  t.deepEqual(deadlineOf(now - 20, 10, clock), { since: now, timeout: 0 });
+  t.deepEqual(deadlineOf(now - 20, Infinity, clock), { since: now, timeout: Infinity });
 });

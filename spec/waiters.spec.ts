@@ -332,3 +332,17 @@ test('a settled waiter that stays queued keeps nothing of its caller alive', asy
   t.is(queue.size, 1);
   queue.dispose();
 });
+
+test('a queue that marks no scopes leaves their count alone, and yet rejects what waits in one', async (t) => {
+  const clock = new FakeClock();
+  const hooks = { timeoutError: () => new TimedOut(), onTimeout: () => {}, onAborted: () => {} };
+  const queue = new WaiterQueue<WaiterRequest, string>(clock, hooks, false);
+  const scope = scopeRef(1);
+  const request = { label: undefined, signal: undefined, priority: 0, timeout: 10, since: 0, site: undefined };
+  const { promise } = queue.add({ ...request, scope, holder: undefined, wants: 'lease' });
+  t.is(scope.waiting, 0);
+  queue.rejectScope(scope, () => new Error('over'));
+  await t.throwsAsync(promise as Promise<string>, { message: 'over' });
+  t.is(scope.waiting, 0);
+  queue.dispose();
+});

@@ -37,7 +37,7 @@ interface Writes {
   /** Whether it keeps the lane until its end. */
   keepsLane: boolean;
   /** Parts that wait for the lane, each told when another has brought it. */
-  readonly awaiting: Set<(permit: WritePermit) => void>;
+  awaiting: Set<(permit: WritePermit) => void> | undefined;
 }
 
 /**
@@ -165,15 +165,17 @@ export class Session implements Writer {
 
   /** Calls `onArrival` when the session has the lane by another's wait. The function that is returned forgets it. */
   awaitPermit(onArrival: (permit: WritePermit) => void): () => void {
-    const { awaiting } = this.#written();
-    awaiting.add(onArrival);
+    const writes = this.#written();
+    writes.awaiting ??= new Set();
+    writes.awaiting.add(onArrival);
     return () => {
-      awaiting.delete(onArrival);
+      writes.awaiting?.delete(onArrival);
     };
   }
 
   arrived(permit: WritePermit): void {
-    if (this.#writes !== undefined) for (const onArrival of Array.from(this.#writes.awaiting)) onArrival(permit);
+    const awaiting = this.#writes?.awaiting;
+    if (awaiting !== undefined) for (const onArrival of Array.from(awaiting)) onArrival(permit);
   }
 
   /** Whether a transaction is open, managed or not. While an iterator is, SQLite does not say. */
@@ -315,7 +317,7 @@ export class Session implements Writer {
   }
 
   #written(): Writes {
-    this.#writes ??= { statements: 0, iterators: 0, keepsLane: false, awaiting: new Set() };
+    this.#writes ??= { statements: 0, iterators: 0, keepsLane: false, awaiting: undefined };
     return this.#writes;
   }
 

@@ -1,5 +1,5 @@
 import type { TransactionRequest } from '../level.ts';
-import { checkOptions, type ReadOptions, type Rule, readRules, rules } from '../options.ts';
+import { checkCallOptions, checkOptions, type ReadOptions, type Rule, readRules, rules } from '../options.ts';
 
 /**
  * How a transaction begins. `'immediate'` takes the write lock at once. `'deferred'` takes it at the first write, which
@@ -36,20 +36,14 @@ const transactionRules = {
   retries: rules.integerFrom(0),
 } as const satisfies Record<keyof TransactionOptions, Rule>;
 
-const noOptions: Readonly<Record<string, never>> = Object.freeze({});
-
 /** @throws OptionsError */
 export function checkTransactionOptions(options: TransactionOptions | undefined): TransactionOptions {
-  if (options === undefined) return noOptions;
-  checkOptions(options, transactionRules);
-  return options;
+  return checkCallOptions(options, transactionRules);
 }
 
 /** @throws OptionsError */
 export function checkReadOptions(options: ReadOptions | undefined): ReadOptions {
-  if (options === undefined) return noOptions;
-  checkOptions(options, readRules);
-  return options;
+  return checkCallOptions(options, readRules);
 }
 
 /** Option of the calls that take a connection. */

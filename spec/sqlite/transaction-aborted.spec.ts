@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { settled } from '../support/gate.ts';
+import { insert, namesIn } from '../support/items.ts';
 import { temporaryPool } from '../support/sqlite.ts';
 
 async function open(t: ExecutionContext): Promise<SqlitePool> {
@@ -17,12 +18,6 @@ async function open(t: ExecutionContext): Promise<SqlitePool> {
   return pool;
 }
 
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
 const aborted = { code: 'ERR_LEASEHOLD_TRANSACTION_ABORTED' };
 
 function thrownBy(call: () => unknown): unknown {

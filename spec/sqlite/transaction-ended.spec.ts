@@ -2,25 +2,10 @@ import { EventEmitter } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { gate, settled } from '../support/gate.ts';
-import { temporaryPool } from '../support/sqlite.ts';
+import { Enough, insert, namesIn, openItems, refusal } from '../support/items.ts';
 
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
-const refusal = (code: string) => ({ code: `ERR_LEASEHOLD_${code}` });
 const ended = refusal('TRANSACTION_ENDED');
 const write = "INSERT INTO item VALUES ('never')";
-
-class Enough extends Error {}
 
 /** All that a branch may try to do with a transaction it was part of. */
 async function tryEverything(t: ExecutionContext, pool: SqlitePool, tx: LeasedDatabase, kept: Kept): Promise<void> {
@@ -97,7 +82,7 @@ const waysOut: Record<string, (work: () => Promise<void>, over: Promise<void>) =
 for (const [kind, outlive] of Object.entries(waysOut)) {
   for (const outcome of ['commit', 'rollback'] as const) {
     test(`${kind} that outlives an unbound transaction is refused everything, after ${outcome}`, async (t) => {
-      const pool = await open(t);
+      const pool = await openItems(t);
       const over = gate();
       let escaped: Promise<void> | undefined;
       await pool
@@ -116,7 +101,7 @@ for (const [kind, outlive] of Object.entries(waysOut)) {
     });
 
     test(`${kind} that outlives a bound transaction is refused while its scope lives on, after ${outcome}`, async (t) => {
-      const pool = await open(t);
+      const pool = await openItems(t);
       await pool.withConnection(async (db) => {
         const over = gate();
         let escaped: Promise<void> | undefined;
@@ -143,7 +128,7 @@ for (const [kind, outlive] of Object.entries(waysOut)) {
   }
 
   test(`${kind} that outlives a nested transaction is refused while the outer one lives on`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     for (const within of [(fn: () => Promise<void>) => pool.withConnection(fn), (fn: () => Promise<void>) => fn()]) {
       await within(() =>
         pool.transaction(async (tx) => {
@@ -169,7 +154,7 @@ for (const [kind, outlive] of Object.entries(waysOut)) {
 }
 
 test('what outlives a read is refused as well', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   for (const within of [(fn: () => Promise<void>) => pool.withConnection(fn), (fn: () => Promise<void>) => fn()]) {
     await within(async () => {
       const over = gate();
@@ -185,7 +170,7 @@ test('what outlives a read is refused as well', async (t) => {
 });
 
 test('a handle that was carried out of an unbound transaction is refused', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const tx = await pool.transaction((handle) => handle);
   t.throws(() => insert(tx, 'never'), { ...ended, message: /^Transaction of "app" has ended/ });
   t.false(tx.open);
@@ -197,7 +182,7 @@ test('a handle that was carried out of an unbound transaction is refused', async
 });
 
 test('work that outlives its scope may begin a transaction of its own', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   for (const within of [
     (fn: () => Promise<unknown>) => pool.withConnection(fn),
     (fn: () => Promise<unknown>) => fn(),
@@ -222,7 +207,7 @@ test('work that outlives its scope may begin a transaction of its own', async (t
 });
 
 test('what outlives a bound transaction and its scope never commits by itself', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const over = gate();
   let escaped: Promise<void> | undefined;
   await pool.withConnection(() =>
@@ -247,7 +232,7 @@ test('what outlives a bound transaction and its scope never commits by itself', 
 });
 
 test('between the end of its function and the end of a part, no other branch gets in', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   for (const fails of [true, false]) {
     await pool.transaction(async (tx) => {
       const [begun, done] = [gate(), gate()];

@@ -1,15 +1,9 @@
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import type { SqlitePool } from '../../lib/index.ts';
 import { gate } from '../support/gate.ts';
-import { temporaryPool } from '../support/sqlite.ts';
+import { openItems } from '../support/items.ts';
 
 // Work that outlives its transaction, and finds other ways to the file than the connection it had.
-
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
 
 const itemsIn = (pool: SqlitePool) => pool.all('SELECT name FROM item');
 const write = "INSERT INTO item VALUES ('never')";
@@ -31,7 +25,7 @@ const arrangements: Record<string, (pool: SqlitePool, other: SqlitePool, inner: 
 
 for (const [name, arrange] of Object.entries(arrangements)) {
   test(`what outlives ${name} never commits by itself`, async (t) => {
-    const [pool, other] = [await open(t), await open(t)];
+    const [pool, other] = [await openItems(t), await openItems(t)];
     const over = gate();
     let escaped: Promise<unknown> | undefined;
     await arrange(pool, other, () => {
@@ -44,7 +38,7 @@ for (const [name, arrange] of Object.entries(arrangements)) {
 }
 
 test('what outlives a bound transaction and its scope does not get in by way of another pool’s scope', async (t) => {
-  const [pool, other] = [await open(t), await open(t)];
+  const [pool, other] = [await openItems(t), await openItems(t)];
   const over = gate();
   let escaped: Promise<unknown> | undefined;
   await pool.withConnection(() =>
@@ -58,7 +52,7 @@ test('what outlives a bound transaction and its scope does not get in by way of 
 });
 
 test('what outlives a transaction is refused at once, though its write would have to wait its turn', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const over = gate();
   let escaped: Promise<unknown> | undefined;
   await pool.withConnection(async () => {

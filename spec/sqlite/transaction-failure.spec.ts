@@ -1,18 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
 import Database from 'better-sqlite3';
-import type { LeasedDatabase, PoolEvents, SqlitePool } from '../../lib/index.ts';
+import type { PoolEvents } from '../../lib/index.ts';
 import { gate, settled } from '../support/gate.ts';
+import { Enough, insert, namesIn, openItems, refusal } from '../support/items.ts';
 import { temporaryPool, watchDirt } from '../support/sqlite.ts';
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
-const refusal = (code: string) => ({ code: `ERR_LEASEHOLD_${code}` });
-
-class Enough extends Error {}
 
 /** A `Database` class whose connections fail at the statements that `failing` names, for as long as it does. */
 function failingClass(failing: Set<string>): typeof Database {
@@ -156,14 +147,8 @@ test('a BEGIN that fails gives back the lane and the connection', async (t) => {
   t.deepEqual(await namesIn(pool), ['cog', 'cam']);
 });
 
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
 test('a lease that ends in the middle rolls back, and is reported', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const dirt = watchDirt(pool);
   const closing = pool.transaction(async (tx) => {
     insert(tx, 'never');
@@ -196,7 +181,7 @@ test('a lease that ends in the middle rolls back, and is reported', async (t) =>
 });
 
 test('a scope that ends in the middle rolls back what is open and refuses what waits', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const dirt = watchDirt(pool);
   const done = gate();
   const left: Promise<unknown>[] = [];
@@ -239,7 +224,7 @@ test('a scope that ends in the middle rolls back what is open and refuses what w
 
 test('a pool that closes takes the connection of an open transaction away, and nothing of it is kept', async (t) => {
   for (const bound of [false, true]) {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const [begun, done] = [gate(), gate()];
     const run = () =>
       pool.transaction(async (tx) => {
@@ -263,7 +248,7 @@ test('a pool that closes takes the connection of an open transaction away, and n
 });
 
 test('a pool that closes waits for an open transaction', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const begun = gate();
   const running = pool.transaction(async (tx) => {
     begun.open();

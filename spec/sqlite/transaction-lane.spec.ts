@@ -1,20 +1,11 @@
-import test, { type ExecutionContext } from 'ava';
-import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
+import test from 'ava';
 import { gate } from '../support/gate.ts';
-import { temporaryPool } from '../support/sqlite.ts';
+import { insert, openItems } from '../support/items.ts';
 
 // What the branches of a scope leave of the lane to others while they take turns on one connection.
 
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t, { busyTimeout: 0 });
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
-
 test('a statement of the pool gives the lane back at its end, though a read has begun beside it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t, { busyTimeout: 0 });
   await pool.withConnection(async () => {
     const [begun, done] = [gate(), gate()];
     const run = pool.run("INSERT INTO item VALUES ('run')");
@@ -33,7 +24,7 @@ test('a statement of the pool gives the lane back at its end, though a read has 
 });
 
 test('who had the lane before a read does not think so after it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t, { busyTimeout: 0 });
   await pool.withConnection(async (db) => {
     const [begun, done] = [gate(), gate()];
     await Promise.all([pool.run("INSERT INTO item VALUES ('run')"), pool.read(() => {})]);

@@ -1,20 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool, TransactionBusyError, TransactionBusyReason } from '../../lib/index.ts';
 import { gate, settled } from '../support/gate.ts';
-import { rawDatabase, temporaryPool } from '../support/sqlite.ts';
+import { Enough, insert, namesIn, openItems } from '../support/items.ts';
+import { rawDatabase } from '../support/sqlite.ts';
 
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
 const managed = { code: 'ERR_LEASEHOLD_TRANSACTION_MANAGED' };
 
 async function isBusy(
@@ -25,8 +14,6 @@ async function isBusy(
   const error = await t.throwsAsync<TransactionBusyError>(attempt, { code: 'ERR_LEASEHOLD_TRANSACTION_BUSY' });
   t.is(error?.reason, reason);
 }
-
-class Enough extends Error {}
 
 const control = [
   'BEGIN',
@@ -49,7 +36,7 @@ const control = [
 
 for (const nested of [false, true]) {
   test(`SQL can neither begin nor end anything in a ${nested ? 'nested' : 'managed'} transaction, however it is run`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     await pool.withConnection(async (db) => {
       // Prepared where they are allowed, to be run where they are not.
       const kept = ['BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT mine'].map((sql) => db.prepare(sql));
@@ -88,7 +75,7 @@ for (const nested of [false, true]) {
 }
 
 test('words that only look like transaction control are let through', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction((tx) => {
     tx.exec('CREATE TABLE "commit" (rollback TEXT); INSERT INTO "commit" VALUES (\'BEGIN; COMMIT\')');
     tx.exec('CREATE TRIGGER ended AFTER INSERT ON item BEGIN DELETE FROM "commit"; END; SELECT 1 -- COMMIT');
@@ -99,7 +86,7 @@ test('words that only look like transaction control are let through', async (t) 
 });
 
 test('a managed transaction does not begin inside one that was begun by SQL', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const never = () => t.fail();
   for (const begin of ['BEGIN', 'BEGIN IMMEDIATE', 'SAVEPOINT mine']) {
     await pool.withConnection(async (db) => {
@@ -127,7 +114,7 @@ test('a managed transaction does not begin inside one that was begun by SQL', as
 });
 
 test('a managed transaction does not begin inside a synchronous one', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const never = () => t.fail();
   const beginnings: ((db: LeasedDatabase) => Promise<unknown>)[] = [
     () => pool.transaction(never),
@@ -148,7 +135,7 @@ test('a managed transaction does not begin inside a synchronous one', async (t) 
 });
 
 test('no number of managed transactions begins inside a synchronous one', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   let outcomes: Promise<PromiseSettledResult<void>[]> | undefined;
   const begin = () => pool.transaction((tx) => insert(tx, 'never'));
   await pool.withConnection(async (db) => {
@@ -163,7 +150,7 @@ test('no number of managed transactions begins inside a synchronous one', async 
 });
 
 test('a managed transaction does not begin while rows are iterated on its connection', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const never = () => t.fail();
   await pool.withConnection(async (db) => {
     const rows = db.prepare('VALUES (1), (2)').pluck().iterate();
@@ -186,7 +173,7 @@ test('a managed transaction does not begin while rows are iterated on its connec
 
 for (const meanwhile of ['a raw transaction', 'an iterator'] as const) {
   test(`a transaction that waited for another process finds out that ${meanwhile} was begun meanwhile`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const other = rawDatabase(t, pool.db.name);
     await pool.withConnection(async (db) => {
       other.exec('BEGIN IMMEDIATE');
@@ -219,7 +206,7 @@ const loose: Record<string, (pool: SqlitePool, tx: LeasedDatabase, work: () => P
 for (const [what, leave] of Object.entries(loose)) {
   for (const depth of [0, 1]) {
     test(`${depth === 0 ? 'a transaction' : 'a nested transaction'} that leaves ${what} unfinished is rolled back rather than half committed`, async (t) => {
-      const pool = await open(t);
+      const pool = await openItems(t);
       const done = gate();
       const left: Promise<unknown>[] = [];
       const unfinished = () =>

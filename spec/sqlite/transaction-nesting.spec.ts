@@ -1,23 +1,8 @@
-import test, { type ExecutionContext } from 'ava';
-import type { LeasedDatabase, Nesting, SqlitePool } from '../../lib/index.ts';
+import test from 'ava';
+import type { Nesting, SqlitePool } from '../../lib/index.ts';
 import { settled } from '../support/gate.ts';
+import { Enough, insert, namesIn, openItems, refusal } from '../support/items.ts';
 import { temporaryPool } from '../support/sqlite.ts';
-
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
-const refusal = (code: string) => ({ code: `ERR_LEASEHOLD_${code}` });
-
-class Enough extends Error {}
 
 const settings = {
   bound: (pool: SqlitePool, fn: () => Promise<unknown>) => pool.withConnection(() => fn()),
@@ -26,7 +11,7 @@ const settings = {
 
 for (const [where, within] of Object.entries(settings)) {
   test(`a nested transaction is undone alone, ${where}`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     await within(pool, () =>
       pool.transaction(async (tx) => {
         insert(tx, 'before');
@@ -48,7 +33,7 @@ for (const [where, within] of Object.entries(settings)) {
   });
 
   test(`what a nested transaction has done goes with the outer one, ${where}`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const failing = within(pool, () =>
       pool.transaction(async () => {
         await pool.transaction((inner) => insert(inner, 'never'));
@@ -60,7 +45,7 @@ for (const [where, within] of Object.entries(settings)) {
   });
 
   test(`transactions nest to any depth, and each level can fail alone, ${where}`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const depth = 12;
     /** Goes down to `depth`; on the way back every third level fails, and with it what is below. */
     const descend = async (level: number): Promise<void> => {
@@ -79,7 +64,7 @@ for (const [where, within] of Object.entries(settings)) {
 }
 
 test('handle.transaction nests in pool.transaction and the other way round', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     const nested = db.transaction(async (fails: boolean) => {
       insert(db, `handle ${fails}`);
@@ -99,7 +84,7 @@ test('handle.transaction nests in pool.transaction and the other way round', asy
 });
 
 test('a synchronous transaction function inside is a savepoint', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async (tx) => {
     const add = tx.transaction((name: string, fails: boolean) => {
       insert(tx, name);
@@ -115,7 +100,7 @@ test('a synchronous transaction function inside is a savepoint', async (t) => {
 });
 
 test('a function that joins is part of the outer transaction', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async (tx) => {
     insert(tx, 'outer');
     const result = await pool.transaction(
@@ -137,7 +122,7 @@ test('a function that joins is part of the outer transaction', async (t) => {
 });
 
 test('when a function that joins fails, so does all it takes part in', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const cause = new Enough();
   const join = () =>
     pool.transaction(
@@ -167,7 +152,7 @@ test('when a function that joins fails, so does all it takes part in', async (t)
 });
 
 test('a function that joins a nested transaction and fails takes the outermost with it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const cause = new Enough();
   const outer = pool.transaction(async (tx) => {
     insert(tx, 'outer');
@@ -181,7 +166,7 @@ test('a function that joins a nested transaction and fails takes the outermost w
 });
 
 test('what joins or nests where there is nothing around is a transaction of its own', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   for (const nesting of ['savepoint', 'join', 'separate'] satisfies Nesting[]) {
     await pool.transaction((tx) => insert(tx, nesting), { nesting });
     const failing = pool.transaction(
@@ -197,9 +182,9 @@ test('what joins or nests where there is nothing around is a transaction of its 
 });
 
 test('a separate transaction inside a write transaction on the same file is refused at once', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const same = temporaryPool(t, { name: 'same file' }, pool.db.name);
-  const other = await open(t);
+  const other = await openItems(t);
   await pool.transaction(
     async (tx) => {
       const separate = () => pool.transaction(() => t.fail(), { nesting: 'separate', timeout: Infinity });
@@ -225,7 +210,7 @@ test('a separate transaction inside a write transaction on the same file is refu
 });
 
 test('a separate transaction beside one of the same scope waits its turn', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async () => {
     const first = pool.transaction(async (tx) => {
       insert(tx, 'first');
@@ -238,7 +223,7 @@ test('a separate transaction beside one of the same scope waits its turn', async
 });
 
 test('a separate transaction inside a read writes for itself, and the snapshot does not see it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const seen = await pool.read(async (db) => {
     await t.throwsAsync(
       pool.transaction(
@@ -273,7 +258,7 @@ test('a separate transaction or read of a private database, whose one connection
 });
 
 test('a read that joins a transaction and is not finished at its end takes the transaction with it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const outer = pool.transaction(async (tx) => {
     insert(tx, 'never');
     const joined = pool.read((db) => void db.prepare('VALUES (1), (2)').iterate().next(), { nesting: 'join' });

@@ -1,17 +1,11 @@
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { settled } from '../support/gate.ts';
-import { temporaryPool } from '../support/sqlite.ts';
+import { openItems } from '../support/items.ts';
 
 // A transaction whose lease is taken away while its function runs: what it does next must not commit by itself.
 
 const insert = "INSERT INTO item VALUES ('never')";
-
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
 
 /** What may take the lease away. */
 const thefts: Record<string, (pool: SqlitePool, tx: LeasedDatabase) => unknown> = {
@@ -40,7 +34,7 @@ const places: Record<string, (pool: SqlitePool, fn: (tx: LeasedDatabase) => Prom
 for (const [place, within] of Object.entries(places)) {
   for (const [theft, take] of Object.entries(thefts)) {
     test(`in ${place} that has lost its connection by ${theft}, nothing goes on elsewhere`, async (t) => {
-      const pool = await open(t);
+      const pool = await openItems(t);
       const lost = within(pool, async (tx) => {
         take(pool, tx);
         await settled();
@@ -56,7 +50,7 @@ for (const [place, within] of Object.entries(places)) {
 }
 
 test('nor by way of another pool’s scope', async (t) => {
-  const [pool, other] = [await open(t), await open(t)];
+  const [pool, other] = [await openItems(t), await openItems(t)];
   const lost = pool.transaction(async (tx) => {
     tx.close();
     await t.throwsAsync(() => other.withConnection(() => pool.run(insert)), { code: 'ERR_LEASEHOLD_RELEASED' });
@@ -67,7 +61,7 @@ test('nor by way of another pool’s scope', async (t) => {
 });
 
 test('outside of its transactions a scope that has given its connection back may take another', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     await pool.transaction((tx) => tx.exec("INSERT INTO item VALUES ('kept')"));
     db.close();

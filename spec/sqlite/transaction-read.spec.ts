@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, Nesting, SqlitePool } from '../../lib/index.ts';
 import { gate } from '../support/gate.ts';
+import { insert, namesIn } from '../support/items.ts';
 import { rawDatabase, temporaryPool } from '../support/sqlite.ts';
 
 async function open(t: ExecutionContext): Promise<SqlitePool> {
@@ -10,13 +11,7 @@ async function open(t: ExecutionContext): Promise<SqlitePool> {
   return pool;
 }
 
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
 const count = (db: LeasedDatabase) => db.prepare<[], number>('SELECT count(*) FROM item').pluck().get();
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
 const readOnly = { code: 'ERR_LEASEHOLD_READ_ONLY' };
 
 for (const bound of [false, true]) {

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { type LeasedDatabase, type SqlitePool, type SqlitePoolOptions, WriteTimeoutError } from '../../lib/index.ts';
 import type { RawDatabase } from '../../lib/sqlite/better-sqlite3.ts';
+import { insert, namesIn } from '../support/items.ts';
 import { rawDatabase, temporaryPool } from '../support/sqlite.ts';
 
 async function open(
@@ -12,13 +13,7 @@ async function open(
   return { pool, other: rawDatabase(t, pool.db.name, { timeout: 0 }) };
 }
 
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
 const count = (db: LeasedDatabase) => db.prepare<[], number>('SELECT count(*) FROM item').pluck().get() ?? -1;
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
 const stale = { code: 'SQLITE_BUSY_SNAPSHOT' };
 
 /** Reads, lets another connection commit for the first `conflicts` times, and writes. */

@@ -1,21 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool, TransactionBusyError, TransactionBusyReason } from '../../lib/index.ts';
 import { gate, settled } from '../support/gate.ts';
-import { temporaryPool } from '../support/sqlite.ts';
-
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
-const refusal = (code: string) => ({ code: `ERR_LEASEHOLD_${code}` });
+import { Enough, insert, namesIn, openItems, refusal } from '../support/items.ts';
 
 /** Asserts that something is refused because the transaction is busy, and for which reason. */
 async function isBusy(
@@ -28,8 +14,6 @@ async function isBusy(
   return error;
 }
 
-class Enough extends Error {}
-
 /** How a part of a transaction is begun. */
 const ways = {
   'pool.transaction': (pool: SqlitePool, fn: () => Promise<void>) => pool.transaction(fn),
@@ -40,7 +24,7 @@ const ways = {
 
 for (const [way, begin] of Object.entries(ways)) {
   test(`parts of a transaction that are started side by side by ${way} run one after the other, in order`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const log: string[] = [];
     const part = async (name: string) => {
       log.push(`${name} begins`);
@@ -53,7 +37,7 @@ for (const [way, begin] of Object.entries(ways)) {
   });
 
   test(`transactions of one scope that are started side by side by ${way} run one after the other, in order`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const log: string[] = [];
     const one = async (name: string) => {
       log.push(`${name} begins`);
@@ -68,7 +52,7 @@ for (const [way, begin] of Object.entries(ways)) {
 }
 
 test('one of several siblings can fail without taking the others’ rows with it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async () => {
     const outcomes = await Promise.allSettled(
       ['a', 'b', 'c', 'd'].map((name, index) =>
@@ -89,7 +73,7 @@ test('one of several siblings can fail without taking the others’ rows with it
 });
 
 test('a function that joins waits for a part that is open, and two that join run side by side', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const both = gate();
   let joined = 0;
   const join = (name: string) =>
@@ -114,7 +98,7 @@ test('a function that joins waits for a part that is open, and two that join run
 });
 
 test('a sibling with a higher priority comes before those that wait longer', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const log: string[] = [];
   const part = (name: string, priority: number) =>
     pool.transaction(
@@ -129,7 +113,7 @@ test('a sibling with a higher priority comes before those that wait longer', asy
 });
 
 test('a sibling that waits too long is refused, and the others go on', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const error = await pool.transaction(
     async () => {
       // The first waits for the second, which waits for the first.
@@ -151,7 +135,7 @@ test('a sibling that waits too long is refused, and the others go on', async (t)
 });
 
 test('while a part is open, statements of the branches outside it are refused, however they are made', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async (tx) => {
     const kept = tx.prepare('INSERT INTO item VALUES (?)');
     const rows = tx.prepare('VALUES (1), (2)');
@@ -205,7 +189,7 @@ test('while a part is open, statements of the branches outside it are refused, h
 });
 
 test('while a transaction runs on the scope’s connection, the rest of the scope is refused on it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(
     async (db) => {
       const done = gate();
@@ -247,7 +231,7 @@ test('while a transaction runs on the scope’s connection, the rest of the scop
 });
 
 test('an iterator begun in one branch can not be stepped in another while that has a part open', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     const rows = db.prepare('VALUES (1), (2)').iterate();
     const reading = pool.read(async () => {
@@ -262,7 +246,7 @@ test('an iterator begun in one branch can not be stepped in another while that h
 });
 
 test('parts that wait are refused as soon as the transaction ends, though the part before them goes on', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const done = gate();
   let first: Promise<unknown> | undefined;
   let waiting: Promise<unknown> | undefined;
@@ -285,7 +269,7 @@ test('parts that wait are refused as soon as the transaction ends, though the pa
 });
 
 test('parts that still wait when the transaction ends are refused', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const never = () => t.fail();
   const left: Promise<unknown>[] = [];
   const failing = pool.transaction(() => {
@@ -305,7 +289,7 @@ test('parts that still wait when the transaction ends are refused', async (t) =>
 
 for (const where of ['bound', 'unbound']) {
   test(`when one of several fails in Promise.all, nothing of the others is kept, ${where}`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const left: Promise<unknown>[] = [];
     const part = (name: string, fails = false) => {
       const running = pool.transaction(async (tx) => {

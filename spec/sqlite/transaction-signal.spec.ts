@@ -1,20 +1,9 @@
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { gate, settled } from '../support/gate.ts';
+import { insert, namesIn, openItems } from '../support/items.ts';
 import { rawDatabase, temporaryPool } from '../support/sqlite.ts';
 
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
 const abort = { name: 'AbortError', code: 'ABORT_ERR' };
 const reason = new RangeError('the client has gone');
 
@@ -36,7 +25,7 @@ const ways: Record<string, Run> = {
 
 for (const [way, run] of Object.entries(ways)) {
   test(`${way}: aborted inside, statements throw and the transaction rolls back`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const controller = new AbortController();
     const transaction = run(pool, controller.signal, async (tx) => {
       insert(tx, 'never');
@@ -55,7 +44,7 @@ for (const [way, run] of Object.entries(ways)) {
   });
 
   test(`${way}: aborted before COMMIT, nothing is kept although no statement has noticed`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const controller = new AbortController();
     const transaction = run(pool, controller.signal, async (tx) => {
       insert(tx, 'never');
@@ -69,7 +58,7 @@ for (const [way, run] of Object.entries(ways)) {
   });
 
   test(`${way}: an error of the function itself passes unchanged, aborted or not`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const controller = new AbortController();
     const transaction = run(pool, controller.signal, async (tx) => {
       insert(tx, 'never');
@@ -82,7 +71,7 @@ for (const [way, run] of Object.entries(ways)) {
   });
 
   test(`${way}: aborted while another in this process writes, the wait is over at once`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const controller = new AbortController();
     const writer = await pool.acquire({ write: true });
     let outcome: unknown = 'waiting';
@@ -106,7 +95,7 @@ for (const [way, run] of Object.entries(ways)) {
   });
 
   test(`${way}: aborted while another process writes, the wait is over at once`, async (t) => {
-    const pool = await open(t);
+    const pool = await openItems(t);
     const controller = new AbortController();
     const other = rawDatabase(t, pool.db.name);
     other.exec('BEGIN IMMEDIATE');
@@ -121,7 +110,7 @@ for (const [way, run] of Object.entries(ways)) {
 }
 
 test('a signal that is aborted already keeps the function from being called', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const signal = AbortSignal.abort(reason);
   const never = () => t.fail();
   await t.throwsAsync(() => pool.transaction(never, { signal }), abort);
@@ -139,7 +128,7 @@ test('a signal that is aborted already keeps the function from being called', as
 });
 
 test('the signal of a lease that is aborted already keeps handle.transaction from calling its function', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const controller = new AbortController();
   await using db = await pool.acquire({ signal: controller.signal });
   controller.abort(reason);
@@ -148,7 +137,7 @@ test('the signal of a lease that is aborted already keeps handle.transaction fro
 });
 
 test('the signal of a nested transaction ends only that', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async (tx) => {
     const controller = new AbortController();
     const nested = pool.transaction(
@@ -171,7 +160,7 @@ test('the signal of a nested transaction ends only that', async (t) => {
 });
 
 test('a part that waits for its turn leaves the queue when its signal is aborted', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async () => {
     const controller = new AbortController();
     const done = gate();
@@ -210,7 +199,7 @@ test('an abort while the COMMIT waits for another process rolls back', async (t)
 });
 
 test('an abort between two tries ends them', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const other = rawDatabase(t, pool.db.name);
   const controller = new AbortController();
   let runs = 0;

@@ -1,20 +1,8 @@
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { gate } from '../support/gate.ts';
-import { temporaryPool } from '../support/sqlite.ts';
+import { insert, namesIn, openItems } from '../support/items.ts';
 
-async function open(t: ExecutionContext): Promise<SqlitePool> {
-  const pool = temporaryPool(t);
-  await pool.run('CREATE TABLE item (name TEXT)');
-  return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
-}
-
-const insert = (db: LeasedDatabase, name: string) => void db.prepare('INSERT INTO item VALUES (?)').run(name);
 const ended = { code: 'ERR_LEASEHOLD_TRANSACTION_ENDED' };
 const write = "INSERT INTO item VALUES ('never')";
 
@@ -53,7 +41,7 @@ async function tryEverything(t: ExecutionContext, pool: SqlitePool, db: LeasedDa
 }
 
 test('a promise returned by a synchronous transaction function is refused, and its rest never commits by itself', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     const over = gate();
     const { call, escaped } = escaping(db, over.passed, () => tryEverything(t, pool, db));
@@ -69,7 +57,7 @@ test('a promise returned by a synchronous transaction function is refused, and i
 });
 
 test('the rest is refused although another transaction is open by then', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     const over = gate();
     const { call, escaped } = escaping(db, over.passed, async () => {
@@ -86,7 +74,7 @@ test('the rest is refused although another transaction is open by then', async (
 });
 
 test('the rest is refused inside a managed transaction whose synchronous part has ended', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.transaction(async (tx) => {
     const over = gate();
     const { call, escaped } = escaping(tx, over.passed, async () => {
@@ -102,7 +90,7 @@ test('the rest is refused inside a managed transaction whose synchronous part ha
 });
 
 test('the rest is refused after the scope has ended too', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   const over = gate();
   let rest: Promise<void> | undefined;
   await pool.withConnection((db) => {
@@ -120,7 +108,7 @@ test('the rest is refused after the scope has ended too', async (t) => {
 });
 
 test('statements that run while the synchronous function does are its own, in whatever it was called from', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     const inner = db.transaction((name: string) => insert(db, name));
     const over = gate();
@@ -137,7 +125,7 @@ test('statements that run while the synchronous function does are its own, in wh
 });
 
 test('an asynchronous statement of the pool begun inside a synchronous transaction never commits without it', async (t) => {
-  const pool = await open(t);
+  const pool = await openItems(t);
   await pool.withConnection(async (db) => {
     let outcome: Promise<unknown> | undefined;
     const failing = db.transaction(() => {

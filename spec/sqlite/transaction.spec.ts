@@ -1,17 +1,13 @@
 import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool, SqlitePoolOptions } from '../../lib/index.ts';
 import { settled } from '../support/gate.ts';
+import { namesIn } from '../support/items.ts';
 import { rawDatabase, temporaryPool } from '../support/sqlite.ts';
 
 async function open(t: ExecutionContext, options?: SqlitePoolOptions): Promise<SqlitePool> {
   const pool = temporaryPool(t, options);
   await pool.run('CREATE TABLE item (name TEXT UNIQUE)');
   return pool;
-}
-
-async function namesIn(pool: SqlitePool): Promise<string[]> {
-  const rows = await pool.all<{ name: string }>('SELECT name FROM item ORDER BY rowid');
-  return rows.map(({ name }) => name);
 }
 
 const insert = (db: LeasedDatabase, name: string) => db.prepare('INSERT INTO item VALUES (?)').run(name);
