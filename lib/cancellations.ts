@@ -6,6 +6,11 @@ export class Cancellations {
   /** Made with the first wait: most leases never wait for anything. */
   #cancels: Set<Cancel> | undefined;
 
+  /** How many waits there are. */
+  get size(): number {
+    return this.#cancels?.size ?? 0;
+  }
+
   /** Adds a wait. The function that is returned takes it out again. */
   enlist(cancel: Cancel): () => void {
     this.#cancels ??= new Set();

@@ -49,6 +49,18 @@ export class Deadlines<Item extends Deadlined> {
     return { items: items.toSorted((a, b) => a.deadline - b.deadline), next };
   }
 
+  /** How many that neither `due` has taken out nor anybody settled satisfy `condition`. */
+  count(condition: (item: Item) => boolean): number {
+    let count = 0;
+    for (const { items, head } of this.#queues.values()) {
+      for (let index = head; index < items.length; index++) {
+        const item = items[index] as Item;
+        if (!item.settled && condition(item)) count++;
+      }
+    }
+    return count;
+  }
+
   /** One was settled, and `live` are not. Sweeps when the settled outnumber them. */
   settled(live: number): void {
     if (this.#size <= 2 * live + slack) return;

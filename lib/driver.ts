@@ -40,6 +40,21 @@ export interface Driver<Connection extends object, Handle extends object> {
   /** Whether a transaction is open now. */
   isInTransaction(connection: Connection): boolean;
 
+  /** Whether something that the holder has started goes on without further calls: a backup. */
+  isWorking?(connection: Connection): boolean;
+
+  /**
+   * Whether code in the scope of a lease waits for something beside the pool which will come only when somebody else has got
+   * a connection from it: of SQLite, for its turn to write. Such a scope will give nothing back by itself.
+   */
+  isBlocked?(lease: LeaseControl): boolean;
+
+  /**
+   * Bytes of log that the database can not reclaim while the transaction of this connection is open. `undefined` where none
+   * is, or it can not be told. Asked for reports of leaks only.
+   */
+  pinnedBytes?(connection: Connection): number | undefined;
+
   /** Closes the connection. May throw; the pool reports it and forgets the connection all the same. */
   close(connection: Connection): void | PromiseLike<void>;
 }
@@ -54,17 +69,26 @@ export interface Residue {
   readonly errors: readonly unknown[];
 }
 
+/**
+ * Whether a transaction that may span `await` was begun on a lease. It was lost if one was open when the lease ended: what
+ * is left of it must not go on elsewhere.
+ */
+export type TransactionHistory = 'none' | 'had' | 'lost';
+
 /** What a lease offers the handle that stands for it. */
 export interface LeaseControl {
   /** Name of the pool. */
   readonly pool: string;
+  readonly poolId: number;
   readonly label: string | undefined;
   /** The scope that holds it. */
   readonly scope: ScopeRef | undefined;
   /** True from the moment of release. Checked before every use of the connection. */
   readonly ended: boolean;
-  /** Whether a transaction that may span `await` was begun on it. Written by the handle. */
-  hadTransactions: boolean;
+  /** Written by the handle. */
+  transactions: TransactionHistory;
+  /** Whether it is the one of its scope, rather than one that code in the scope took for itself. */
+  readonly isBound: boolean;
   /** What it is for at present. Written by the handle. */
   mode: LeaseMode;
   /** Aborted: every further use throws. */

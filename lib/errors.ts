@@ -1,4 +1,4 @@
-import { formatHolders, formatWriteHolder, type HolderInfo, printable, type WriteHolder } from './holder.ts';
+import { formatDuration, formatSite, nameOf, printable } from './wording.ts';
 
 /** Base of every error that Leasehold makes. Branch on `code`; the data of a message is in the fields too. */
 export abstract class LeaseholdError extends Error {
@@ -45,104 +45,6 @@ export class OpenError extends LeaseholdError {
   }
 }
 
-/** What a pool looked like when it had to refuse somebody. */
-export interface Congestion {
-  readonly pool: string;
-  readonly max: number;
-  readonly leased: number;
-  readonly waiting: number;
-  /** Who held connections, oldest first. */
-  readonly holders: readonly HolderInfo[];
-}
-
-abstract class CongestionError extends LeaseholdError implements Congestion {
-  readonly pool: string;
-  readonly max: number;
-  readonly leased: number;
-  readonly waiting: number;
-  readonly holders: readonly HolderInfo[];
-
-  constructor(message: string, congestion: Congestion, options?: ErrorOptions) {
-    super(message, options);
-    this.pool = congestion.pool;
-    this.max = congestion.max;
-    this.leased = congestion.leased;
-    this.waiting = congestion.waiting;
-    this.holders = congestion.holders;
-  }
-}
-
-/** No connection came free before the deadline. `cause` is the last failure to open one, if there was any. */
-export class AcquireTimeoutError extends CongestionError {
-  readonly code = 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT';
-  /** The timeout that ran out, in milliseconds. */
-  readonly timeout: number;
-  /** Label of the waiter. */
-  readonly label: string | undefined;
-  /** Whether every lease was held by a scope that itself waited for this pool. */
-  readonly suspectedDeadlock: boolean;
-
-  constructor(
-    timeout: number,
-    label: string | undefined,
-    congestion: Congestion,
-    suspectedDeadlock: boolean,
-    options?: ErrorOptions,
-  ) {
-    const who = label === undefined ? '' : ` for "${printable(label)}"`;
-    const deadlock = suspectedDeadlock
-      ? '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.'
-      : '';
-    const opening =
-      options?.cause === undefined ? '' : `\n  Opening a connection failed: ${describeCause(options.cause)}`;
-    super(
-      `Timed out after ${Math.round(timeout)} ms waiting for a connection of "${printable(congestion.pool)}"${who} ` +
-        `(${congestion.leased} of ${congestion.max} in use, ${congestion.waiting} waiting).` +
-        formatHolders(congestion.holders) +
-        deadlock +
-        opening,
-      congestion,
-      options,
-    );
-    this.timeout = timeout;
-    this.label = label;
-    this.suspectedDeadlock = suspectedDeadlock;
-  }
-}
-
-/** `maxWaiting` are waiting already: for a connection, or for the write lane. */
-export class QueueFullError extends CongestionError {
-  readonly code = 'ERR_LEASEHOLD_QUEUE_FULL';
-  /** Who holds the write lane, where that is what they wait for. */
-  readonly holder: WriteHolder | undefined;
-
-  constructor(congestion: Congestion, holder?: WriteHolder) {
-    const [queue, state] =
-      holder === undefined ? ['queue', ` (${congestion.leased} of ${congestion.max} in use)`] : ['write lane', ''];
-    super(
-      `The ${queue} of "${printable(congestion.pool)}" is full: ${congestion.waiting} are waiting${state}. ` +
-        'Shed load, or raise "maxWaiting".' +
-        (holder === undefined ? formatHolders(congestion.holders) : formatWriteHolder(holder)),
-      congestion,
-    );
-    this.holder = holder;
-  }
-}
-
-/** Newest waiter of a suspected deadlock, refused because `onDeadlock` is `'reject'`. */
-export class DeadlockError extends CongestionError {
-  readonly code = 'ERR_LEASEHOLD_DEADLOCK';
-
-  constructor(congestion: Congestion) {
-    super(
-      `Suspected deadlock in "${printable(congestion.pool)}": every lease is held by a scope that itself waits for ` +
-        'a connection of this pool. Use the connection the scope already has, or take both before either is needed.' +
-        formatHolders(congestion.holders),
-      congestion,
-    );
-  }
-}
-
 /** The pool is closed, or was closed while the caller waited. */
 export class ClosedError extends LeaseholdError {
   readonly code = 'ERR_LEASEHOLD_CLOSED';
@@ -159,39 +61,58 @@ export type LeaseEnd = 'released' | 'scope' | 'transaction' | 'closed' | 'overdu
 
 const ends: Record<Exclude<LeaseEnd, 'scope' | 'transaction'>, string> = {
   released: 'was released',
-  closed: 'was taken away when the pool closed',
+  closed: 'was taken away when the pool closed,',
   overdue: 'was taken away by closeOverdue()',
-  dropped: 'was recovered after its handle had been dropped',
+  dropped: 'was recovered, its handle having been dropped,',
 };
 
-/** A handle, statement or iterator was used after its lease had ended. */
-export class ReleasedError extends LeaseholdError {
-  readonly code = 'ERR_LEASEHOLD_RELEASED';
-  readonly pool: string;
-  /** Number of the lease that ended. */
+/** A lease that is over. Durations are milliseconds. */
+export interface EndedLease {
+  /** Its number. */
   readonly lease: number;
   readonly label: string | undefined;
   /** How it ended. */
   readonly end: LeaseEnd;
-  /** Stack of the release. Captured only while `leakThreshold` is finite; the stack of the use is `stack`. */
+  /** From its acquire to its end. */
+  readonly held: number;
+  /** From its end to its use. */
+  readonly endedFor: number;
+  /** Stack of the acquire. Captured only while `leakThreshold` is finite. */
+  readonly acquireStack: string | undefined;
+  /**
+   * Stack of what ended it, if it was held for longer than `leakThreshold` or was taken away; to capture it for every lease
+   * would cost too much. The stack of the use is `stack`.
+   */
+  readonly releaseStack: string | undefined;
+}
+
+/** A handle, statement or iterator was used after its lease had ended. */
+export class ReleasedError extends LeaseholdError implements EndedLease {
+  readonly code = 'ERR_LEASEHOLD_RELEASED';
+  readonly pool: string;
+  readonly lease: number;
+  readonly label: string | undefined;
+  readonly end: LeaseEnd;
+  readonly held: number;
+  readonly endedFor: number;
+  readonly acquireStack: string | undefined;
   readonly releaseStack: string | undefined;
 
-  constructor(
-    pool: string,
-    lease: number,
-    label: string | undefined,
-    end: Exclude<LeaseEnd, 'scope' | 'transaction'>,
-    releaseStack?: string,
-  ) {
+  constructor(pool: string, ended: EndedLease & { readonly end: Exclude<LeaseEnd, 'scope' | 'transaction'> }) {
+    const { lease, label, end, held, endedFor, acquireStack, releaseStack } = ended;
     super(
-      `Lease #${lease}${label === undefined ? '' : ` "${printable(label)}"`} of "${printable(pool)}" ${ends[end]}; ` +
+      `${nameOf(`Lease #${lease}`, label, pool)} ${ends[end]} ${formatDuration(endedFor)} ago, after ${formatDuration(held)}; ` +
         'its handle, statements and iterators can not be used any more. Take a new lease, or keep this one until the work is done.' +
-        (releaseStack === undefined ? '' : `\n  It ended${releaseStack.replace(/^[^\n]*/, '')}`),
+        site('It was acquired', acquireStack) +
+        site('It was ended', releaseStack),
     );
     this.pool = pool;
     this.lease = lease;
     this.label = label;
     this.end = end;
+    this.held = held;
+    this.endedFor = endedFor;
+    this.acquireStack = acquireStack;
     this.releaseStack = releaseStack;
   }
 }
@@ -203,16 +124,34 @@ export class ScopeEndedError extends LeaseholdError {
   /** Number of the scope that ended. */
   readonly scope: number;
   readonly label: string | undefined;
+  /** Milliseconds from its end to this use. */
+  readonly endedFor: number;
+  /** Stack of the acquire of its connection. Captured only while `leakThreshold` is finite; the stack of the use is `stack`. */
+  readonly acquireStack: string | undefined;
 
-  constructor(pool: string, scope: number, label: string | undefined) {
+  constructor(
+    pool: string,
+    scope: number,
+    label: string | undefined,
+    endedFor: number,
+    acquireStack: string | undefined,
+  ) {
     super(
-      `Scope #${scope}${label === undefined ? '' : ` "${printable(label)}"`} of "${printable(pool)}" has ended, and its connection ` +
-        'went back. Await all work inside the scope, or give work that outlives it a withConnection() of its own.',
+      `${nameOf(`Scope #${scope}`, label, pool)} ended ${formatDuration(endedFor)} ago, and its connection went back. ` +
+        'Await all work inside the scope, or give work that outlives it a withConnection() of its own.' +
+        site('Its connection was acquired', acquireStack),
     );
     this.pool = pool;
     this.scope = scope;
     this.label = label;
+    this.endedFor = endedFor;
+    this.acquireStack = acquireStack;
   }
+}
+
+function site(what: string, stack: string | undefined): string {
+  const place = formatSite(stack);
+  return place && `\n  ${what} ${place}.`;
 }
 
 /** `pool.db` was used where no connection is bound. */
@@ -278,8 +217,17 @@ function describeValue(value: unknown): string {
   return String(value);
 }
 
+/** What kind of error it is. Its message may have a value in it that was bound to a statement. */
+export function describeKind(cause: unknown): string {
+  if (cause instanceof LeaseholdError || !(cause instanceof Error)) return describeCause(cause);
+  return `${printable(cause.name)}${codeOf(cause)}`;
+}
+
+function codeOf(cause: Error): string {
+  return 'code' in cause && typeof cause.code === 'string' ? ` (${printable(cause.code)})` : '';
+}
+
 export function describeCause(cause: unknown): string {
   if (!(cause instanceof Error)) return describeValue(cause);
-  const code = 'code' in cause && typeof cause.code === 'string' ? ` (${cause.code})` : '';
-  return `${printable(cause.message)}${code}`;
+  return `${printable(cause.message)}${codeOf(cause)}`;
 }

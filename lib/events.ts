@@ -1,4 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Channel } from 'node:diagnostics_channel';
+import { eventChannels, type PoolMessage } from './channels.ts';
+import { OptionsError } from './errors.ts';
 import type { HolderInfo } from './holder.ts';
 
 /** Events of a pool and what each carries. Durations are milliseconds, `connection` and `lease` numbers of this pool. */
@@ -7,6 +10,8 @@ export interface PoolEvents {
   open: { readonly connection: number; readonly took: number };
   /** A connection was closed, for whatever reason. */
   close: { readonly connection: number; readonly reason: string };
+  /** An acquire, or a call that writes, has to queue. `waiting` counts those in the queue, this one included. */
+  wait: { readonly for: 'connection' | 'write lane'; readonly label: string | undefined; readonly waiting: number };
   /** A lease was made. `waited` is 0 when a connection was idle. */
   acquire: {
     readonly lease: number;
@@ -23,26 +28,33 @@ export interface PoolEvents {
   };
   /** A connection came back and was closed instead of pooled. */
   discard: { readonly connection: number; readonly reason: string };
-  /** A holder left something behind. `traces` says what in words. */
+  /**
+   * A holder or a scope left something behind: an open transaction or iterator, a changed setting; of a scope also its
+   * queued acquires, which were cancelled, and leases taken in it that are held still. `traces` says what in words.
+   * `lease` and `connection` are `undefined` for a scope that held none at its end.
+   */
   dirty: {
-    readonly lease: number;
-    readonly connection: number;
+    readonly lease: number | undefined;
+    readonly connection: number | undefined;
     readonly label: string | undefined;
     readonly scope: number | undefined;
     readonly traces: readonly string[];
+    readonly message: string;
   };
   /**
    * A lease is held for longer than `leakThreshold` (`overdue`), such a lease came back (`returned`), or a
    * handle was dropped without release and its slot recovered (`dropped`).
    */
-  leak: { readonly kind: 'overdue' | 'returned' | 'dropped'; readonly holder: HolderInfo };
+  leak: { readonly kind: LeakKind; readonly holder: HolderInfo; readonly message: string };
   /** An acquire gave up. */
   timeout: { readonly label: string | undefined; readonly waited: number; readonly error: Error };
   /** Every lease is held by a scope that itself waits. `label` is that of the waiter which completed the ring. */
-  deadlock: { readonly label: string | undefined; readonly holders: readonly HolderInfo[] };
+  deadlock: { readonly label: string | undefined; readonly holders: readonly HolderInfo[]; readonly message: string };
   /** Something failed that no caller can be told of: a clean-up, a hook on return, a listener. */
   error: Error;
 }
+
+export type LeakKind = 'overdue' | 'returned' | 'dropped';
 
 export type PoolEventName = keyof PoolEvents;
 
@@ -50,6 +62,7 @@ export type PoolEventName = keyof PoolEvents;
 export const poolEventNames: readonly PoolEventName[] = [
   'open',
   'close',
+  'wait',
   'acquire',
   'release',
   'discard',
@@ -59,6 +72,8 @@ export const poolEventNames: readonly PoolEventName[] = [
   'deadlock',
   'error',
 ];
+
+const channels: Readonly<Partial<Record<PoolEventName, Channel>>> = eventChannels;
 
 export type PoolListener<Name extends PoolEventName> = (event: PoolEvents[Name]) => void;
 
@@ -72,11 +87,14 @@ interface Registration {
  * it throws or rejects with becomes an `error` event, and `error` without a listener is silent.
  */
 export class PoolEmitter {
+  /** Whose events they are. */
+  readonly pool: PoolMessage;
   // `undefined` means that nobody listens, so that the hot path asks with one property read and builds no payload.
   // All names are there from the start, and none is ever deleted, because that keeps the read fast.
   readonly #listeners: Record<PoolEventName, readonly Registration[] | undefined> = {
     open: undefined,
     close: undefined,
+    wait: undefined,
     acquire: undefined,
     release: undefined,
     discard: undefined,
@@ -87,12 +105,23 @@ export class PoolEmitter {
     error: undefined,
   };
 
-  /** Whether anybody listens; ask before building a payload. */
+  constructor(pool: PoolMessage) {
+    this.pool = pool;
+  }
+
+  /** Whether anybody listens or subscribes; ask before building a payload. */
   has(name: PoolEventName): boolean {
+    return this.hasListener(name) || channels[name]?.hasSubscribers === true;
+  }
+
+  /** The same, of an event that has no channel. */
+  hasListener(name: PoolEventName): boolean {
     return this.#listeners[name] !== undefined;
   }
 
+  /** @throws OptionsError */
   on<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>, once = false): void {
+    checkListener(name, listener);
     const inContext = AsyncLocalStorage.bind(listener);
     let spent = false;
     const call = (event: PoolEvents[Name]): unknown => {
@@ -106,7 +135,9 @@ export class PoolEmitter {
     this.#listeners[name] = [...(this.#listeners[name] ?? []), registration];
   }
 
+  /** @throws OptionsError */
   off<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>): void {
+    checkListener(name, listener);
     const registration = this.#listeners[name]?.findLast((candidate) => candidate.listener === listener);
     if (registration !== undefined) this.#remove(name, registration);
   }
@@ -117,6 +148,9 @@ export class PoolEmitter {
   }
 
   emit<Name extends PoolEventName>(name: Name, event: PoolEvents[Name]): void {
+    const channel = channels[name];
+    // Subscribers run here and now, as is the way of diagnostics channels; Node reports what they throw.
+    if (channel?.hasSubscribers) channel.publish(Object.assign({}, this.pool, event));
     const registrations = this.#listeners[name];
     if (registrations === undefined) return;
     for (const { call } of registrations) {
@@ -142,6 +176,13 @@ export class PoolEmitter {
   clear(): void {
     for (const name of poolEventNames) this.#listeners[name] = undefined;
   }
+}
+
+function checkListener(name: unknown, listener: unknown): void {
+  if (!poolEventNames.includes(name as PoolEventName)) {
+    throw new OptionsError('event', name, `one of ${poolEventNames.join(', ')}`);
+  }
+  if (typeof listener !== 'function') throw new OptionsError('listener', listener, 'a function');
 }
 
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {

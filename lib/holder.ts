@@ -23,6 +23,11 @@ export interface HolderInfo {
   readonly scope: number | undefined;
   /** Stack of the acquire. Captured only while `leakThreshold` is finite. */
   readonly stack?: string;
+  /**
+   * Bytes of log that the database can not reclaim as long as this holder's snapshot is open, of SQLite its WAL. Looked
+   * up for reports of leaks only, because that asks the file system.
+   */
+  readonly pinnedBytes?: number;
 }
 
 /** Whether a lease is for anything, for one snapshot that is only read, or holds the right to write. */
@@ -39,47 +44,8 @@ export interface WriteHolder {
   readonly age: number;
   /** Its lease, `undefined` while it is about to get one. */
   readonly lease: HolderInfo | undefined;
-}
-
-// Controls, line and paragraph separators, and the bidi overrides: what could break out of a line of a log or
-// reorder it.
-const unprintable = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
-
-/** Makes text from outside safe for one line of a message. */
-export function printable(text: string): string {
-  return text.replace(unprintable, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
-}
-
-/** A duration as a person reads it: `840 ms`, `4.2 s`, `3.5 min`. */
-export function formatDuration(duration: number): string {
-  if (duration < 1000) return `${Math.round(duration)} ms`;
-  if (duration < 120_000) return `${(duration / 1000).toFixed(1)} s`;
-  return `${(duration / 60_000).toFixed(1)} min`;
-}
-
-/** The first frame of a captured stack, as `at report (server.ts:41:9)`. */
-function firstFrame(stack: string | undefined): string {
-  const frame = stack?.split('\n').find((line) => line.trimStart().startsWith('at '));
-  return frame === undefined ? '' : `   ${frame.trim()}`;
-}
-
-/** One line a holder, indented below the sentence it explains. At most `limit` lines and a count of the rest. */
-export function formatHolders(holders: readonly HolderInfo[], limit = 20): string {
-  const lines = holders.slice(0, limit).map((holder) => {
-    const label = printable(holder.label ?? 'no label').padEnd(16);
-    const state = holder.inTransaction ? 'transaction open, ' : '';
-    const used = `last used ${formatDuration(holder.idleFor)} ago`;
-    return `\n  #${holder.id}  ${label}  ${formatDuration(holder.age)}   ${state}${used}${firstFrame(holder.stack)}`;
-  });
-  if (holders.length > limit) lines.push(`\n  … and ${holders.length - limit} more`);
-  return lines.join('');
-}
-
-/** Who holds the right to write, as one indented line. */
-export function formatWriteHolder({ pool, label, kind, age, lease }: WriteHolder): string {
-  const who = label === undefined ? 'no label' : printable(label);
-  const used = lease === undefined ? '' : `, last used ${formatDuration(lease.idleFor)} ago`;
-  return `\n  ${who}  ${kind} of pool "${printable(pool)}" for ${formatDuration(age)}${used}${firstFrame(lease?.stack)}`;
+  /** Stack of the call that asked for the right to write. Captured only while `leakThreshold` is finite. */
+  readonly stack?: string;
 }
 
 /** A place in the program, as V8 records it. */
@@ -95,10 +61,37 @@ export interface ScopeRef {
   /** The live scope of the same pool it was opened in. Dropped at the end, so that lineages do not pile up. */
   parent: ScopeRef | undefined;
   ended: boolean;
+  /** Time of the pool's clock at which it ended, without a fraction; 0 until then. */
+  endedAt: number;
+  /** Where its connection was acquired, while stacks are captured. */
+  site: Site | undefined;
+  /** Leases that code in it holds, its own included, and scopes opened within it that have not ended. */
+  open: number;
   /** Acquires now waiting in this scope and in those opened within it. */
   waiting: number;
   /** Other waits that end with the scope, made when there is one. */
   ends: Cancellations | undefined;
+}
+
+export function newScopeRef(id: number, label?: string, signal?: AbortSignal, parent?: ScopeRef): ScopeRef {
+  return {
+    id,
+    label,
+    signal,
+    parent,
+    ended: false,
+    endedAt: 0,
+    site: undefined,
+    open: 0,
+    waiting: 0,
+    ends: undefined,
+  };
+}
+
+/** Whether `scope` is `outer`, or was opened within it. */
+export function isWithin(scope: ScopeRef | undefined, outer: ScopeRef): boolean {
+  for (let around = scope; around !== undefined; around = around.parent) if (around === outer) return true;
+  return false;
 }
 
 /** A signal that is aborted when either is. */

@@ -2,26 +2,32 @@
 // oxlint-disable-next-line import/no-unassigned-import
 import './runtime.ts';
 
-export type { ConnectionInfo } from './driver.ts';
+export type { AcquireMessage, PoolMessage, TransactionMessage } from './channels.ts';
 // What can go wrong.
 export {
-  AbortError,
   AcquireTimeoutError,
-  ClosedError,
   type Congestion,
   DeadlockError,
+  type LateWaiter,
+  NotIdleError,
+  QueueFullError,
+} from './congestion-errors.ts';
+export type { ConnectionInfo } from './driver.ts';
+export {
+  AbortError,
+  ClosedError,
+  type EndedLease,
   type LeaseEnd,
   LeaseholdError,
   NoConnectionError,
   NoScopeError,
   OpenError,
   OptionsError,
-  QueueFullError,
   ReleasedError,
   RuntimeError,
   ScopeEndedError,
 } from './errors.ts';
-export type { PoolEventName, PoolEvents, PoolListener } from './events.ts';
+export type { LeakKind, PoolEventName, PoolEvents, PoolListener } from './events.ts';
 // What can be seen of it.
 export type { HolderInfo, LeaseMode, WriteHolder } from './holder.ts';
 // What may be asked for, of the pool and of each call.
@@ -34,6 +40,7 @@ export type {
   PoolOptions,
   ReadOptions,
   ScopeOptions,
+  StatsOptions,
 } from './options.ts';
 export type { AmbientDatabase } from './sqlite/ambient.ts';
 export type { DatabaseClass } from './sqlite/better-sqlite3.ts';
@@ -45,7 +52,7 @@ export type { PragmaValue, SqlitePoolOptions } from './sqlite/options.ts';
 export { type BindValues, type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
 export type { TransactionMode, TransactionOptions, WriteOption } from './sqlite/transaction-options.ts';
 export type { SqlitePoolStats } from './sqlite/writing-pool.ts';
-export type { Durations, PoolCounters, PoolStats } from './stats.ts';
+export type { Durations, LabelStats, PoolCounters, PoolStats } from './stats.ts';
 export {
   ReadOnlyError,
   TransactionAbortedError,

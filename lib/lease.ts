@@ -1,7 +1,9 @@
-import type { LeaseControl } from './driver.ts';
+import type { Clock } from './clock.ts';
+import type { LeaseControl, TransactionHistory } from './driver.ts';
 import { type LeaseEnd, ReleasedError, ScopeEndedError } from './errors.ts';
 import type { HolderInfo, LeaseMode, ScopeRef, Site } from './holder.ts';
 import { TransactionEndedError } from './transaction-errors.ts';
+import { stackOf } from './wording.ts';
 
 /** What a lease needs to know of the slot it is for. */
 export interface LeasableSlot {
@@ -12,9 +14,11 @@ export interface LeasableSlot {
 /** What a lease needs from the pool that made it. One object a pool, so that a lease carries one reference. */
 export interface LeaseOwner<Slot extends LeasableSlot, Handle extends object> {
   readonly name: string;
+  readonly id: number;
   /** Whether stacks are captured. */
   readonly capturesStacks: boolean;
-  takeBack(lease: Lease<Slot, Handle>): void | Promise<void>;
+  readonly clock: Clock;
+  takeBack(lease: Lease<Slot, Handle>, dangling: readonly string[] | undefined): void | Promise<void>;
   releasedTwice(): void;
   describe(lease: Lease<Slot, Handle>): HolderInfo;
   report(error: unknown, context: string): void;
@@ -32,10 +36,11 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   readonly slot: Slot;
   /** Time of the pool's clock. */
   startedAt: number;
+  /** Once it has ended, the time of its end. */
   lastUsedAt: number;
   ended = false;
   mode: LeaseMode = 'connection';
-  hadTransactions = false;
+  transactions: TransactionHistory = 'none';
   label: string | undefined;
   scope: ScopeRef | undefined;
   signal: AbortSignal | undefined;
@@ -46,6 +51,8 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
    * a FinalizationRegistry instead. Registering every lease would cost as much as the lease.
    */
   handle: Handle | undefined;
+  /** Whether it is the one of its scope, rather than one that code in the scope took for itself. */
+  isBound = false;
   /** Whether it was reported as held for too long. */
   overdue = false;
   readonly #owner: LeaseOwner<Slot, Handle>;
@@ -64,15 +71,21 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     return this.#owner.name;
   }
 
-  release(end: LeaseEnd = 'released'): void | Promise<void> {
+  get poolId(): number {
+    return this.#owner.id;
+  }
+
+  /** @param dangling what else is left over at the end of its scope, in words, to be reported with what it leaves itself */
+  release(end: LeaseEnd = 'released', dangling?: readonly string[]): void | Promise<void> {
     if (this.ended) {
       this.#owner.releasedTwice();
       return;
     }
-    if (this.#owner.capturesStacks) this.#endSite = captureSite(this.release);
+    // To know where each lease was released would double what it costs to know where it was acquired.
+    if (this.#owner.capturesStacks && (this.overdue || isTakenAway(end))) this.#endSite = captureSite(this.release);
     this.#end = end;
     this.ended = true;
-    return this.#owner.takeBack(this);
+    return this.#owner.takeBack(this, dangling);
   }
 
   discard(reason: string): void {
@@ -88,13 +101,28 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   }
 
   endedError(): Error {
+    const { name, clock } = this.#owner;
+    const endedFor = clock.now() - this.lastUsedAt;
+    const acquireStack = stackOf(this.site);
     if (this.#end === 'scope' && this.scope !== undefined) {
-      return new ScopeEndedError(this.#owner.name, this.scope.id, this.scope.label);
+      return new ScopeEndedError(name, this.scope.id, this.scope.label, endedFor, acquireStack);
     }
-    if (this.#end === 'transaction') return new TransactionEndedError(this.#owner.name, this.label);
-    const end = this.#end === 'scope' ? 'released' : this.#end;
-    return new ReleasedError(this.#owner.name, this.id, this.label, end, this.#endSite?.stack);
+    if (this.#end === 'transaction') return new TransactionEndedError(name, this.label);
+    return new ReleasedError(name, {
+      lease: this.id,
+      label: this.label,
+      end: this.#end === 'scope' ? 'released' : this.#end,
+      held: this.lastUsedAt - this.startedAt,
+      endedFor,
+      acquireStack,
+      releaseStack: stackOf(this.#endSite),
+    });
   }
+}
+
+/** Whether it was not its holder who ended it. */
+function isTakenAway(end: LeaseEnd): boolean {
+  return end === 'closed' || end === 'overdue' || end === 'dropped';
 }
 
 /** Records the stack above the function `below` without formatting it; that is done when somebody reads `stack`. */

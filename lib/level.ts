@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import { type ContextLevel, type Frame, levelOf } from './context.ts';
 import type { LeaseControl } from './driver.ts';
-import { joinSignals, type ScopeRef } from './holder.ts';
+import { joinSignals, type ScopeRef, type Site } from './holder.ts';
 import type { Nesting } from './options.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -15,6 +15,8 @@ export interface TransactionRequest {
   readonly since: number;
   /** The scope it is asked in, whose end ends its waits. */
   readonly scope: ScopeRef | undefined;
+  /** Where it is asked, while stacks are captured. */
+  readonly site: Site | undefined;
   readonly nesting: Nesting;
   /** How it begins, in the terms of the database. */
   readonly mode: string;

@@ -1,6 +1,7 @@
-import type { Cancellations } from './cancellations.ts';
+import { Cancellations } from './cancellations.ts';
 import type { Clock } from './clock.ts';
 import { AbortError } from './errors.ts';
+import type { ScopeRef } from './holder.ts';
 
 /** What ends a wait before its time. */
 export interface Interrupts {
@@ -43,11 +44,30 @@ async function interruptible(promise: Promise<void>, { signal, ends }: Interrupt
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new AbortError(signal as AbortSignal));
   signal?.addEventListener('abort', abort, { once: true });
-  const withdrawals = ends.map((end) => end.enlist((makeError) => reject(makeError())));
+  const withdrawals: (() => void)[] = [];
+  const withdraw = (): void => {
+    for (const each of withdrawals) each();
+  };
+  // At once from all of them, so that none counts what another has ended.
+  const cancel = (makeError: () => Error): void => {
+    withdraw();
+    reject(makeError());
+  };
+  for (const end of ends) withdrawals.push(end.enlist(cancel));
   try {
     await Promise.race([promise, interrupted]);
   } finally {
     signal?.removeEventListener('abort', abort);
-    for (const withdraw of withdrawals) withdraw();
+    withdraw();
   }
+}
+
+/** What a wait ends with: the scope it is in, too. */
+export function endsOf(
+  { scope }: { readonly scope: ScopeRef | undefined },
+  ...ends: Cancellations[]
+): readonly Cancellations[] {
+  if (scope === undefined) return ends;
+  scope.ends ??= new Cancellations();
+  return [...ends, scope.ends];
 }

@@ -1,7 +1,7 @@
 import { type Frame, frames, scopeIn, withScopeOf } from './context.ts';
 import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
-import { joinSignals, type ScopeRef } from './holder.ts';
+import { joinSignals, newScopeRef, type ScopeRef } from './holder.ts';
 import {
   type AcquireOptions,
   checkAcquireOptions,
@@ -9,10 +9,11 @@ import {
   checkScopeOptions,
   type ScopeOptions,
 } from './options.ts';
-import { handleOf } from './pool/lender.ts';
-import { type Entry, Pool } from './pool/pool.ts';
-import type { SlotLease } from './pool/slot.ts';
+import { Pool } from './pool/pool.ts';
+import type { Call, Entry } from './pool/request.ts';
+import { handleOf, type SlotLease } from './pool/slot.ts';
 import { TransactionEndedError } from './transaction-errors.ts';
+import { formatCount, printable, stackOf } from './wording.ts';
 
 /**
  * One logical request in one pool, as its code holds it. Only the async context refers to it: what the pool keeps
@@ -41,7 +42,11 @@ export class Scope<Connection extends object, Handle extends object> {
   }
 
   bind(lease: SlotLease<Connection, Handle>): Handle {
+    // It has been counted where it was asked for in this scope.
+    if (lease.scope !== this.ref && !lease.ended) this.ref.open++;
     lease.scope = this.ref;
+    lease.isBound = true;
+    if (lease.site !== undefined) this.ref.site = lease.site;
     this.lease = lease;
     this.handle = handleOf(lease);
     return this.handle;
@@ -73,7 +78,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const outer = this.liveScope(around);
       if (!checked.fresh) this.#refuseOrphan(outer);
       if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
-        return this.#withShared(outer, fn, checked, around);
+        return this.#withShared(outer, fn, checked, around, this.#callAfter(outer, this.withConnection));
       }
       // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
       return this.runBound(this.take(checked, this.withConnection, outer?.ref), fn, outer, around);
@@ -88,10 +93,12 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     fn: (db: Handle) => Result,
     options: ScopeOptions,
     around: Frame | undefined,
+    call: Call | undefined,
   ): Promise<Awaited<Result>> {
     const shared = outer.binding === undefined ? outer.bound : await this.sharedBy(outer);
     if (shared === undefined) {
-      return this.runBound(this.take(options, this.withConnection, outer.ref), fn, outer, around);
+      const taken = this.take(options, this.withConnection, outer.ref, undefined, call);
+      return this.runBound(taken, fn, outer, around);
     }
     if (options.signal?.aborted) throw new AbortError(options.signal);
     return await fn(shared);
@@ -162,7 +169,13 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
    */
   async connection(options?: AcquireOptions): Promise<Handle> {
     const checked = checkAcquireOptions(options);
-    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref));
+    const call = this.#callAfter(this.liveScope(), this.connection);
+    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref, call));
+  }
+
+  /** What to take a connection with, where another call is about to bind one and may fail. */
+  #callAfter(scope: Scope<Connection, Handle> | undefined, entry: Entry): Call | undefined {
+    return scope?.binding === undefined ? undefined : this.requests.callOf(entry);
   }
 
   /** The connection of the current scope; binds what `take` gets if the scope has none. */
@@ -204,12 +217,16 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     fn: (db: Handle, connection: Connection) => Result,
     options: AcquireOptions,
     entry: Entry,
+    call?: Call,
   ): Promise<Awaited<Result>> {
     const scope = this.liveScope();
-    const shared = await this.shared(scope, options.signal);
+    const sharing = this.shared(scope, options.signal);
+    const mayTake = sharing === undefined || sharing instanceof Promise;
+    const made = call ?? (mayTake ? this.requests.callOf(entry) : undefined);
+    const shared = await sharing;
     if (shared !== undefined && scope?.lease !== undefined) return await fn(shared, scope.lease.slot.connection);
     // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
-    return this.lendTo(fn, this.take(options, entry, scope?.ref));
+    return this.lendTo(fn, this.take(options, entry, scope?.ref, undefined, made));
   }
 
   /** The connection of a scope for a call with this signal, `undefined` where it has none. */
@@ -233,7 +250,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   #refuseOrphan(scope: Scope<Connection, Handle> | undefined): void {
     const lease = scope?.lease;
     if (lease?.ended !== true) return;
-    if (scope?.extent === 'transaction') throw lease.endedError();
+    if (scope?.extent === 'transaction' || lease.transactions === 'lost') throw lease.endedError();
     for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
       if (level.lease === lease) throw lease.endedError();
     }
@@ -276,10 +293,8 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     extent: 'connection' | 'transaction',
   ): Scope<Connection, Handle> {
     const parent = outer === undefined || outer.ended ? undefined : outer.ref;
-    return new Scope(
-      { id: ++this.#lastScopeId, label, signal, parent, ended: false, waiting: 0, ends: undefined },
-      extent,
-    );
+    if (parent !== undefined) parent.open++;
+    return new Scope(newScopeRef(++this.#lastScopeId, label, signal, parent), extent);
   }
 
   /** The connection that another call is about to bind, `undefined` where that fails. */
@@ -309,28 +324,53 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
 
   /** What work gets that outlived its scope. */
   protected endedError({ ref, extent }: Scope<Connection, Handle>): Error {
-    return extent === 'transaction'
-      ? new TransactionEndedError(this.name, ref.label)
-      : new ScopeEndedError(this.name, ref.id, ref.label);
+    return extent === 'transaction' ? new TransactionEndedError(this.name, ref.label) : this.scopeEnded(ref);
+  }
+
+  protected scopeEnded({ id, label, endedAt, site }: ScopeRef): ScopeEndedError {
+    return new ScopeEndedError(this.name, id, label, Math.max(0, this.clock.now() - endedAt), stackOf(site));
   }
 
   /** Ends a scope: what waits in it is cancelled, its lease released. Never throws or rejects. */
   #end(scope: Scope<Connection, Handle>): void | Promise<void> {
     const { ref, lease } = scope;
+    const own = lease === undefined || lease.ended ? undefined : lease;
+    let dangling: string[] | undefined;
     scope.ended = true;
     ref.ended = true;
-    scope.hadTransactions = lease?.hadTransactions === true;
+    scope.hadTransactions = lease !== undefined && lease.transactions !== 'none';
     // Work that outlives the scope keeps it, but shall not keep what it held.
     scope.lease = undefined;
     scope.handle = undefined;
-    if (ref.waiting > 0 || ref.ends !== undefined) {
-      this.cancelWaiters(ref, () => this.endedError(scope));
-      // What still waits does so in detached scopes within this one, and no longer holds up those around it.
-      for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;
+    if (ref.waiting > 0 || ref.ends !== undefined || ref.open > (own === undefined ? 0 : 1)) {
+      const traces = this.#cutLoose(scope, own);
+      if (traces.length > 0) dangling = traces;
+      if (own === undefined && dangling !== undefined) this.ledger.dirty(ref, undefined, dangling);
     }
+    if (ref.parent !== undefined) ref.parent.open--;
     ref.parent = undefined;
-    ref.ends?.cancel(() => this.endedError(scope));
-    if (lease !== undefined && !lease.ended)
-      return lease.release(scope.extent === 'transaction' ? 'transaction' : 'scope');
+    const returning = own?.release(scope.extent === 'transaction' ? 'transaction' : 'scope', dangling);
+    // Without a fraction, so that each scope does not need a place for one.
+    ref.endedAt = Math.trunc(own?.lastUsedAt ?? this.clock.now());
+    return returning;
+  }
+
+  /** Cancels what waits in a scope that ends, and says in words what it leaves besides its own lease. */
+  #cutLoose(scope: Scope<Connection, Handle>, own: SlotLease<Connection, Handle> | undefined): string[] {
+    const { ref } = scope;
+    const makeError = () => this.endedError(scope);
+    const traces: string[] = [];
+    const acquires = this.cancelWaiters(ref, makeError);
+    if (acquires > 0) traces.push(formatCount(acquires, 'queued acquire'));
+    // What still waits does so in detached scopes within this one, and no longer holds up those around it.
+    for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;
+    const writes = ref.ends?.size ?? 0;
+    if (writes > 0) traces.push(formatCount(writes, 'queued write'));
+    ref.ends?.cancel(makeError);
+    for (const child of this.leasesIn(ref)) {
+      if (child !== own)
+        traces.push(`lease #${child.id}${child.label === undefined ? '' : ` "${printable(child.label)}"`}`);
+    }
+    return traces;
   }
 }

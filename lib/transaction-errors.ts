@@ -1,10 +1,7 @@
-import { describeCause, LeaseholdError } from './errors.ts';
-import { formatWriteHolder, printable, type WriteHolder } from './holder.ts';
-
-/** `"label" of "pool"`, or what can be said of it. */
-function nameOf(what: string, label: string | undefined, pool: string): string {
-  return `${what}${label === undefined ? '' : ` "${printable(label)}"`} of "${printable(pool)}"`;
-}
+import { isNoticeable, type LateWaiter, queueOf, unblock } from './congestion-errors.ts';
+import { describeCause, describeKind, LeaseholdError } from './errors.ts';
+import type { WriteHolder } from './holder.ts';
+import { formatWriteHolder, nameOf, printable } from './wording.ts';
 
 /** A write where only reading is allowed: in `read()`, or in a pool that was opened read-only. */
 export class ReadOnlyError extends LeaseholdError {
@@ -53,13 +50,13 @@ export class WriteLockedError extends LeaseholdError {
  * A transaction or statement could not begin, or not commit, before its deadline, because somebody else was writing: a
  * holder in this process; or another process, then `cause` is SQLite's error.
  */
-export class WriteTimeoutError extends LeaseholdError {
+export class WriteTimeoutError extends LeaseholdError implements LateWaiter {
   readonly code = 'ERR_LEASEHOLD_WRITE_TIMEOUT';
   readonly pool: string;
-  /** The timeout that ran out, in milliseconds. */
   readonly timeout: number;
-  /** Label of the one who waited. */
   readonly label: string | undefined;
+  readonly position: number | undefined;
+  readonly lateBy: number;
   /** Who holds the write lane, `undefined` where nobody in this process was in the way. */
   readonly holder: WriteHolder | undefined;
   /** How many wait for the lane. */
@@ -67,29 +64,48 @@ export class WriteTimeoutError extends LeaseholdError {
 
   constructor(
     pool: string,
-    timeout: number,
-    label: string | undefined,
+    { timeout, label, position, lateBy }: LateWaiter,
     { holder, waiting }: { readonly holder: WriteHolder | undefined; readonly waiting: number },
     options?: ErrorOptions,
   ) {
     const who = label === undefined ? '' : ` for "${printable(label)}"`;
-    const elsewhere =
-      options?.cause === undefined
-        ? ''
-        : `\n  The lock is held outside of this pool, by another process most likely: ${describeCause(options.cause)}`;
+    const isElsewhere = options?.cause !== undefined;
     super(
-      `Timed out after ${Math.round(timeout)} ms waiting ${options?.cause === undefined ? 'to write to' : 'for a lock on'} ` +
-        `"${printable(pool)}"${who} (${waiting} waiting).` +
+      `Timed out after ${Math.round(timeout)} ms waiting ${isElsewhere ? 'for a lock on' : 'to write to'} ` +
+        `"${printable(pool)}"${who} (${queueOf(waiting, position)}).` +
         (holder === undefined ? '' : formatWriteHolder(holder)) +
-        elsewhere,
+        (isElsewhere ? elsewhere(options.cause) : remedyFor(holder, lateBy)),
       options,
     );
     this.pool = pool;
     this.timeout = timeout;
     this.label = label;
+    this.position = position;
+    this.lateBy = lateBy;
     this.holder = holder;
     this.waiting = waiting;
   }
+}
+
+function elsewhere(cause: unknown): string {
+  return (
+    `\n  The lock is held outside of this pool, by another process most likely: ${describeCause(cause)}` +
+    '\n  What to do: find who else has the file open, and have it commit sooner; or wait longer.'
+  );
+}
+
+function remedyFor(holder: WriteHolder | undefined, lateBy: number): string {
+  if (isNoticeable(lateBy)) return `\n  What to do: ${unblock(lateBy)}`;
+  if (holder === undefined)
+    return '\n  What to do: if this happens without load, find out why opening the file takes so long; else wait longer.';
+  const stacks =
+    (holder.stack ?? holder.lease?.stack) === undefined
+      ? ' Set "leakThreshold" to see here where the holder asked for it.'
+      : '';
+  return (
+    '\n  What to do: look at what the holder awaits while it may write, and do that before or after; or wait longer.' +
+    stacks
+  );
 }
 
 /** Why a transaction was busy: with what a statement, a new transaction or its own end can not go along. */
@@ -152,7 +168,7 @@ export class TransactionAbortedError extends LeaseholdError {
 
   constructor(pool: string, label: string | undefined, cause: unknown) {
     super(
-      `${nameOf('Transaction', label, pool)} was aborted, and nothing of it will be kept: ${describeCause(cause)}`,
+      `${nameOf('Transaction', label, pool)} was aborted, and nothing of it will be kept, because of its "cause": ${describeKind(cause)}`,
       { cause },
     );
     this.pool = pool;

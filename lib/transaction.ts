@@ -130,7 +130,7 @@ export class Transactions<Request extends TransactionRequest> {
     const turn = outer === undefined ? this.#turn : outer.turn(this.#clock);
     // What those before it have open is theirs to end.
     if (turn.holder === undefined) this.#verbs.checkFree();
-    this.lease.hadTransactions = true;
+    this.lease.transactions = 'had';
     if (!turn.tryEnter(level)) await this.#waitForTurn(turn, level);
     // To read in a transaction that writes takes a level of its own, in which writes are refused.
     const joins = outer !== undefined && request.nesting === 'join' && outer.readOnly === level.readOnly;

@@ -1,9 +1,10 @@
+import { noteAttempt, type TransactionMessage, transactions } from './channels.ts';
 import { type Frame, frames } from './context.ts';
-import { joinSignals, type ScopeRef } from './holder.ts';
+import { joinSignals, type ScopeRef, type Site } from './holder.ts';
 import type { TransactionRequest } from './level.ts';
 import type { ReadOptions } from './options.ts';
-import { pause } from './pause.ts';
-import type { Entry } from './pool/pool.ts';
+import { endsOf, pause } from './pause.ts';
+import type { Entry } from './pool/request.ts';
 import type { SlotLease } from './pool/slot.ts';
 import { type Scope, ScopedPool } from './scope.ts';
 import type { Transactions } from './transaction.ts';
@@ -48,29 +49,61 @@ export abstract class TransactionalPool<
    * else in a scope of its own, on a connection taken for it.
    */
   protected transact<Result>(fn: (tx: Handle) => Result, plan: TransactionPlan<Request>): Promise<Awaited<Result>> {
-    if (plan.retries > 0) return this.#retry(fn, plan);
-    const around = frames.getStore();
-    const scope = this.liveScope(around);
-    return this.#attempt(fn, this.#requestOf(plan, scope), plan.entry, scope, around);
+    // Here, while the caller is on the stack.
+    const site = this.requests.siteOf(plan.entry);
+    return transactions.isActive ? this.#transactTraced(fn, plan, site) : this.#transact(fn, plan, site);
   }
 
-  async #retry<Result>(fn: (tx: Handle) => Result, plan: TransactionPlan<Request>): Promise<Awaited<Result>> {
+  #transactTraced<Result>(
+    fn: (tx: Handle) => Result,
+    plan: TransactionPlan<Request>,
+    site: Site | undefined,
+  ): Promise<Awaited<Result>> {
+    const { label, scope, mode, since } = this.#requestOf(plan, this.liveScope(), site);
+    const message: TransactionMessage = { ...this.events.pool, label, mode, scope: scope?.id, attempts: 0 };
+    const observed = (tx: Handle): Result => {
+      noteAttempt(message, this.transactionsOf(tx).lease.describe(), this.clock.now() - since);
+      return fn(tx);
+    };
+    return transactions.trace(message, () => this.#transact(observed, plan, site));
+  }
+
+  #transact<Result>(
+    fn: (tx: Handle) => Result,
+    plan: TransactionPlan<Request>,
+    site: Site | undefined,
+  ): Promise<Awaited<Result>> {
+    if (plan.retries > 0) return this.#retry(fn, plan, site);
+    const around = frames.getStore();
+    const scope = this.liveScope(around);
+    return this.#attempt(fn, this.#requestOf(plan, scope, site), plan.entry, scope, around);
+  }
+
+  async #retry<Result>(
+    fn: (tx: Handle) => Result,
+    plan: TransactionPlan<Request>,
+    site: Site | undefined,
+  ): Promise<Awaited<Result>> {
     for (let failures = 0; ; failures++) {
       const around = frames.getStore();
       const scope = this.liveScope(around);
-      const request = this.#requestOf(plan, scope);
+      const request = this.#requestOf(plan, scope, site);
       try {
         return await this.#attempt(fn, request, plan.entry, scope, around);
       } catch (error) {
         if (failures >= plan.retries || this.#isPart(scope, request) || !this.mayPass(error)) throw error;
       }
       const longest = Math.min(firstPause * 2 ** failures, longestPause);
-      await pause(this.clock, longest * (1 - Math.random() / 2), { signal: request.signal, ends: [] });
+      await pause(this.clock, longest * (1 - Math.random() / 2), { signal: request.signal, ends: endsOf(request) });
       if (scope?.ended === true) throw this.endedError(scope);
     }
   }
 
-  #requestOf(plan: TransactionPlan<Request>, scope: Scope<Connection, Handle> | undefined): Request {
+  #requestOf(
+    plan: TransactionPlan<Request>,
+    scope: Scope<Connection, Handle> | undefined,
+    site: Site | undefined,
+  ): Request {
     const { label, signal, priority = 0, timeout = this.acquireTimeout, nesting = 'savepoint' } = plan.options;
     const request: TransactionRequest = {
       mode: plan.mode,
@@ -80,6 +113,7 @@ export abstract class TransactionalPool<
       timeout,
       since: this.clock.now(),
       scope: scope?.ref,
+      site,
       nesting,
       readOnly: plan.readOnly,
     };

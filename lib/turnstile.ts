@@ -6,8 +6,8 @@ import { type QueueRequest, WaiterQueue } from './waiters.ts';
 /** One who wants through. */
 export interface TurnRequest<Holder> extends QueueRequest {
   readonly holder: Holder;
-  /** The error for one whose deadline has passed. */
-  timeoutError(): Error;
+  /** The error for one whose deadline passed `lateBy` milliseconds ago. `position` is his in the queue, from 1. */
+  timeoutError(position: number | undefined, lateBy: number): Error;
 }
 
 /**
@@ -65,7 +65,7 @@ export class Turnstile<Holder> {
     if (request.signal?.aborted) return Promise.reject(new AbortError(request.signal));
     if (this.tryEnter(request.holder)) return Promise.resolve();
     this.#queue ??= new WaiterQueue(this.#clock, {
-      timeoutError: (late) => late.timeoutError(),
+      timeoutError: (late, position, lateBy) => late.timeoutError(position, lateBy),
       onTimeout: () => {},
       onAborted: () => {},
     });

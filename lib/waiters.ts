@@ -21,6 +21,8 @@ export interface WaiterRequest extends QueueRequest {
   readonly label: string | undefined;
   /** The scope that will hold the lease until code in it gives it back. */
   readonly holder: ScopeRef | undefined;
+  /** Time of the clock at which the caller began to wait, if that is before `since` because he waited for something else first. */
+  readonly askedAt: number | undefined;
   /** Where the acquire was called, if stacks are captured. */
   readonly site: Site | undefined;
   /** What the caller is to get: to make a handle of a lease later would take another promise. */
@@ -39,6 +41,8 @@ export class Waiter<Request extends QueueRequest, Granted> {
   request: Request;
   /** Absolute time at which it gives up. An upper bound: `WaiterQueue.next` holds to it even if the timer is late. */
   readonly deadline: number;
+  /** Of those with the same priority the one with the lower number is served first. */
+  readonly order: number;
   /** Gone once it is settled, because it would keep the outcome alive. Take it right after `add`. */
   promise: Promise<Granted> | undefined;
   /** Set until it is settled. */
@@ -49,8 +53,9 @@ export class Waiter<Request extends QueueRequest, Granted> {
   /** Called when it is settled, however. */
   onEnd: (() => void) | undefined;
 
-  constructor(request: Request, onSettled: (waiter: Waiter<Request, Granted>) => void) {
+  constructor(request: Request, order: number, onSettled: (waiter: Waiter<Request, Granted>) => void) {
     this.request = request;
+    this.order = order;
     this.deadline = request.since + request.timeout;
     this.#onSettled = onSettled;
     this.promise = new Promise((resolve, reject) => {
@@ -109,13 +114,17 @@ const nobody = Object.freeze({
   since: 0,
   scope: undefined,
   holder: undefined,
+  askedAt: undefined,
   site: undefined,
   wants: 'lease',
 } satisfies WaiterRequest);
 
 export interface WaiterQueueHooks<Request extends QueueRequest> {
-  /** The error of a waiter whose deadline has passed. Called once a waiter, before it is rejected. */
-  timeoutError(request: Request): Error;
+  /**
+   * The error of a waiter whose deadline has passed. Called once a waiter, before it is rejected. `position` is from 1,
+   * `lateBy` how many milliseconds ago the deadline was.
+   */
+  timeoutError(request: Request, position: number | undefined, lateBy: number): Error;
   onTimeout(request: Request, error: Error): void;
   /** A signal was aborted, or a scope ended. */
   onAborted(): void;
@@ -123,6 +132,9 @@ export interface WaiterQueueHooks<Request extends QueueRequest> {
 
 // Settled waiters tolerated in a queue beyond the number of live ones before they are swept out.
 const slack = 64;
+
+// To tell the position of a waiter is to look at all the others: 10 µs in a queue of this length.
+const longestCounted = 5000;
 
 /**
  * Waiters by priority, then arrival, each with a deadline.
@@ -140,6 +152,7 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
   readonly #byScope = new Map<ScopeRef, Set<Waiter<Request, Granted>>>();
   /** Waiters not settled. */
   #live = 0;
+  #lastOrder = 0;
   #timer: Timer | undefined;
   /** When `#timer` fires; `Infinity` without one. Never later than the earliest live deadline. */
   #timerDue = Infinity;
@@ -157,7 +170,7 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
 
   /** Queues an acquire. The caller has checked that the signal is not aborted yet. */
   add(request: Request): Waiter<Request, Granted> {
-    const waiter = new Waiter<Request, Granted>(request, this.#settled);
+    const waiter = new Waiter<Request, Granted>(request, ++this.#lastOrder, this.#settled);
     if (request.signal !== undefined) waiter.listen(this.#aborted);
     enqueue(this.#byTurn, waiter, request.priority);
     this.#deadlines.add(waiter, request.timeout);
@@ -177,22 +190,27 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
       // Its own abort listener may come after the one that brought the connection here.
       if (waiter.request.signal?.aborted) this.#aborted(waiter);
       else if (waiter.deadline > now) return waiter;
-      else this.#expire(waiter);
+      else this.#expire(waiter, 1, now);
     }
     return undefined;
   }
 
-  /** Rejects those that were called in a scope, each with an error of its own. */
-  rejectScope(scope: ScopeRef, makeError: () => Error): void {
+  /** Rejects those that were called in a scope, each with an error of its own. Returns how many. */
+  rejectScope(scope: ScopeRef, makeError: () => Error): number {
+    let rejected = 0;
     for (const waiter of this.#byScope.get(scope) ?? []) {
-      if (waiter.reject(makeError())) this.#hooks.onAborted();
+      if (!waiter.reject(makeError())) continue;
+      this.#hooks.onAborted();
+      rejected++;
     }
+    return rejected;
   }
 
-  /** The one that came last of those called in a scope. */
-  newestInScope(): Waiter<Request, Granted> | undefined {
+  /** The one that came last of those called in a scope of which `counts` says so. */
+  newestInScope(counts: (scope: ScopeRef) => boolean): Waiter<Request, Granted> | undefined {
     let newest: Waiter<Request, Granted> | undefined;
-    for (const waiters of this.#byScope.values()) {
+    for (const [scope, waiters] of this.#byScope) {
+      if (!counts(scope)) continue;
       for (const waiter of waiters)
         if (newest === undefined || waiter.request.since >= newest.request.since) newest = waiter;
     }
@@ -249,10 +267,19 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
     if (inScope?.size === 0) this.#byScope.delete(own);
   }
 
-  #expire(waiter: Waiter<Request, Granted>): void {
+  #expire(waiter: Waiter<Request, Granted>, position: number | undefined, now: number): void {
     const { request } = waiter;
-    const error = this.#hooks.timeoutError(request);
+    const error = this.#errorFor(request, position, now - waiter.deadline);
     if (waiter.reject(error)) this.#hooks.onTimeout(request, error);
+  }
+
+  /** Whatever happens, it must be rejected. */
+  #errorFor(request: Request, position: number | undefined, lateBy: number): Error {
+    try {
+      return this.#hooks.timeoutError(request, position, lateBy);
+    } catch (error) {
+      return error as Error;
+    }
   }
 
   #arm(due: number, now: number): void {
@@ -268,8 +295,20 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
     const { items, next } = this.#deadlines.due(now);
     // Those without a deadline too: nothing but this timer keeps the process alive for them.
     if (this.#live > items.length) this.#arm(next, now);
-    for (const waiter of items) this.#expire(waiter);
+    for (const waiter of items) if (!waiter.settled) this.#expire(waiter, this.#positionOf(waiter, items), now);
   };
+
+  /** Its place among those that wait: in `late`, or not due yet. */
+  #positionOf(waiter: Waiter<Request, Granted>, late: readonly Waiter<Request, Granted>[]): number | undefined {
+    if (this.#live > longestCounted) return undefined;
+    const { priority } = waiter.request;
+    const isAhead = (other: Waiter<Request, Granted>): boolean => {
+      const ahead = other.request.priority - priority;
+      return ahead > 0 || (ahead === 0 && other.order < waiter.order);
+    };
+    const lateAhead = late.reduce((count, other) => (!other.settled && isAhead(other) ? count + 1 : count), 0);
+    return 1 + lateAhead + this.#deadlines.count(isAhead);
+  }
 }
 
 // `PriorityQueue` is typed for the tasks of a `PQueue`, yet only orders what it is given and never calls it.

@@ -1,16 +1,19 @@
 import test from 'ava';
 import {
-  AbortError,
   AcquireTimeoutError,
-  ClosedError,
   type Congestion,
   DeadlockError,
+  NotIdleError,
+  QueueFullError,
+} from '../lib/congestion-errors.ts';
+import {
+  AbortError,
+  ClosedError,
   LeaseholdError,
   NoConnectionError,
   NoScopeError,
   OpenError,
   OptionsError,
-  QueueFullError,
   ReleasedError,
   RuntimeError,
   ScopeEndedError,
@@ -42,18 +45,31 @@ const holders: HolderInfo[] = [
 ];
 const congestion: Congestion = { pool: 'app', max: 2, leased: 2, waiting: 12, holders };
 const lines =
-  '\n  #1  GET /report       4.2 s   transaction open, last used 4.1 s ago   at report (server.ts:41:9)' +
+  '\n  #1  GET /report       4.2 s   transaction open, last used 4.1 s ago   at report (server.ts:41:9) from main (server.ts:50:1)' +
   '\n  #7  no label          30 ms   last used 2 ms ago';
+
+const waiter = { timeout: 5000, label: undefined, position: 3, lateBy: 2 };
+const plain = { suspectedDeadlock: false, isReserve: false };
+const ended = {
+  lease: 7,
+  label: undefined,
+  end: 'released',
+  held: 340,
+  endedFor: 1200,
+  acquireStack: undefined,
+  releaseStack: undefined,
+} as const;
 
 const every: readonly [LeaseholdError, string][] = [
   [new OptionsError('max', 0, 'x'), 'OPTIONS'],
   [new OpenError('app', '/data', new Error('x')), 'OPEN'],
-  [new AcquireTimeoutError(5, undefined, congestion, false), 'ACQUIRE_TIMEOUT'],
+  [new AcquireTimeoutError(waiter, congestion, plain), 'ACQUIRE_TIMEOUT'],
   [new QueueFullError(congestion), 'QUEUE_FULL'],
   [new DeadlockError(congestion), 'DEADLOCK'],
+  [new NotIdleError(congestion), 'NOT_IDLE'],
   [new ClosedError('app'), 'CLOSED'],
-  [new ReleasedError('app', 1, undefined, 'released'), 'RELEASED'],
-  [new ScopeEndedError('app', 1, undefined), 'SCOPE_ENDED'],
+  [new ReleasedError('app', ended), 'RELEASED'],
+  [new ScopeEndedError('app', 1, undefined, 0, undefined), 'SCOPE_ENDED'],
   [new NoConnectionError('app', true), 'NO_CONNECTION'],
   [new NoScopeError('app'), 'NO_SCOPE'],
   [new RuntimeError('v20.0.0', '22'), 'RUNTIME'],
@@ -116,10 +132,15 @@ test('an open error tells what could not be opened and why', (t) => {
   t.is(new OpenError('a\nb', '/x\ny', 'z').message, 'Pool "a\\u000ab" cannot open "/x\\u000ay": "z"');
 });
 
-test('an acquire timeout tells who holds what', (t) => {
-  const error = new AcquireTimeoutError(5000, undefined, congestion, false);
-  t.is(error.message, `Timed out after 5000 ms waiting for a connection of "app" (2 of 2 in use, 12 waiting).${lines}`);
-  t.like(error, { timeout: 5000, label: undefined, suspectedDeadlock: false, cause: undefined });
+test('an acquire timeout tells who holds what, and who it was that waited', (t) => {
+  const error = new AcquireTimeoutError(waiter, congestion, plain);
+  t.is(
+    error.message,
+    'Timed out after 5000 ms waiting for a connection of "app" (2 of 2 in use, 12 waiting, this one as number 3).' +
+      `${lines}\n  What to do: #1 has not used the connection for most of that time: look there for a release that is ` +
+      'missing, or for slow work between two statements.',
+  );
+  t.like(error, { timeout: 5000, label: undefined, position: 3, suspectedDeadlock: false, cause: undefined });
   t.like(error, { pool: 'app', max: 2, leased: 2, waiting: 12 });
   t.is(error.holders, holders);
   t.false('cause' in error);
@@ -128,14 +149,55 @@ test('an acquire timeout tells who holds what', (t) => {
 test('an acquire timeout tells for whom, of a suspected deadlock, and of the last failure to open', (t) => {
   const cause = new Error('disk\ngone');
   const none = { ...congestion, pool: 'a\u0000pp', leased: 0, holders: [] };
-  const error = new AcquireTimeoutError(99.6, 'job\n1', none, true, { cause });
+  const late = { timeout: 99.6, label: 'job\n1', position: undefined, lateBy: 0 };
+  const error = new AcquireTimeoutError(late, none, { ...plain, suspectedDeadlock: true }, { cause });
   t.is(
     error.message,
     'Timed out after 100 ms waiting for a connection of "a\\u0000pp" for "job\\u000a1" (0 of 2 in use, 12 waiting).' +
       '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.' +
-      '\n  Opening a connection failed: disk\\u000agone',
+      '\n  The last attempt to get a connection ready failed: disk\\u000agone' +
+      '\n  What to do: use the connection that the scope has already, or take all that it needs before it does anything else.',
   );
   t.like(error, { timeout: 99.6, label: 'job\n1', suspectedDeadlock: true, cause });
+});
+
+for (const [title, change, words] of [
+  ['one forgets its connection', {}, /What to do: #1 has not used the connection for most/],
+  [
+    'many forget theirs',
+    { max: 5, leased: 5, holders: [1, 2, 3, 4, 5].map((id) => ({ ...(holders[0] as HolderInfo), id })) },
+    /What to do: #1, #2, #3 and 2 more have not used the connection/,
+  ],
+  [
+    'all are at work',
+    { holders: [holders[1] as HolderInfo], max: 1, leased: 1 },
+    /What to do: all holders are at work: .*"max"/,
+  ],
+  ['connections are missing', { max: 3 }, /What to do: not all connections are in use, .*: the file, or a hook\.$/],
+] as const) {
+  test(`what to do about a timeout where ${title}`, (t) => {
+    t.regex(new AcquireTimeoutError(waiter, { ...congestion, ...change }, plain).message, words);
+  });
+}
+
+test('where no stack was captured, a timeout says how to have them', (t) => {
+  const bare: HolderInfo[] = holders.map((each) => {
+    const { stack, ...rest } = each;
+    return stack === undefined ? each : rest;
+  });
+  const hint = /Set "leakThreshold" to see here where each lease was acquired\.$/;
+  t.regex(new AcquireTimeoutError(waiter, { ...congestion, holders: bare }, plain).message, hint);
+  t.notRegex(new AcquireTimeoutError(waiter, congestion, plain).message, hint);
+});
+
+test('a pool that is not idle names every lease', (t) => {
+  const many = Array.from({ length: 30 }, (_, index) => ({ ...(holders[0] as HolderInfo), id: index + 1 }));
+  const error = new NotIdleError({ ...congestion, holders: many, leased: 30, waiting: 1 });
+  t.true(
+    error.message.startsWith('Pool "app" is not idle: 30 leases not given back, 1 acquire waiting. Await all work, '),
+  );
+  t.is(error.message.split('\n').length, 31);
+  t.like(error, { pool: 'app', leased: 30, waiting: 1 });
 });
 
 test('a full queue says what to do', (t) => {
@@ -163,22 +225,33 @@ test('a closed pool is named', (t) => {
   t.is(error.pool, 'a\u2028pp', 'the field has the text as it is');
 });
 
-test('a use after release says what ended and what to do', (t) => {
-  const error = new ReleasedError('app', 7, 'job\n1', 'overdue', 'Error\n    at sweep (jobs.ts:9:1)');
+test('a use after release says what ended, when and where, and what to do', (t) => {
+  const error = new ReleasedError('app', {
+    ...ended,
+    label: 'job\n1',
+    end: 'overdue',
+    acquireStack: 'Error\n    at run (jobs.ts:2:1)',
+    releaseStack: 'Error\n    at sweep (jobs.ts:9:1)',
+  });
   t.is(
     error.message,
-    'Lease #7 "job\\u000a1" of "app" was taken away by closeOverdue(); its handle, statements and iterators can not be ' +
-      'used any more. Take a new lease, or keep this one until the work is done.\n  It ended\n    at sweep (jobs.ts:9:1)',
+    'Lease #7 "job\\u000a1" of "app" was taken away by closeOverdue() 1.2 s ago, after 340 ms; its handle, statements and ' +
+      'iterators can not be used any more. Take a new lease, or keep this one until the work is done.' +
+      '\n  It was acquired at run (jobs.ts:2:1).\n  It was ended at sweep (jobs.ts:9:1).',
   );
-  t.like(error, { pool: 'app', lease: 7, label: 'job\n1', end: 'overdue' });
-  t.true(new ReleasedError('app', 7, undefined, 'released').message.startsWith('Lease #7 of "app" was released; '));
+  t.like(error, { pool: 'app', lease: 7, label: 'job\n1', end: 'overdue', held: 340, endedFor: 1200 });
+  t.true(
+    new ReleasedError('app', ended).message.startsWith('Lease #7 of "app" was released 1.2 s ago, after 340 ms; '),
+  );
+  t.notRegex(new ReleasedError('app', ended).message, /\n/);
 });
 
 test('errors of scopes say what to write instead', (t) => {
-  const ended = new ScopeEndedError('app', 3, 'job\n1');
-  t.true(ended.message.startsWith('Scope #3 "job\\u000a1" of "app" has ended, and its connection went back. '));
-  t.like(ended, { pool: 'app', scope: 3, label: 'job\n1' });
-  t.true(new ScopeEndedError('app', 3, undefined).message.startsWith('Scope #3 of "app" has ended'));
+  const over = new ScopeEndedError('app', 3, 'job\n1', 1200, 'Error\n    at run (jobs.ts:2:1)');
+  t.true(over.message.startsWith('Scope #3 "job\\u000a1" of "app" ended 1.2 s ago, and its connection went back. '));
+  t.true(over.message.endsWith('\n  Its connection was acquired at run (jobs.ts:2:1).'), over.message);
+  t.like(over, { pool: 'app', scope: 3, label: 'job\n1', endedFor: 1200 });
+  t.true(new ScopeEndedError('app', 3, undefined, 5, undefined).message.startsWith('Scope #3 of "app" ended 5 ms ago'));
   t.regex(new NoConnectionError('app', true).message, /^This scope of "app" .*await pool\.connection\(\)/);
   t.regex(new NoConnectionError('app', false).message, /^No scope of "app" .*pool\.withConnection\(\)/);
   t.is(new NoConnectionError('app', false).pool, 'app');

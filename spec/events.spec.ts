@@ -4,6 +4,7 @@ import { isPromiseLike, PoolEmitter, poolEventNames } from '../lib/events.ts';
 import { settled } from './support/gate.ts';
 
 const event = { connection: 1, took: 2 };
+const pool = { pool: 'app', poolId: 1 };
 const idle = () => {};
 
 /** An asynchronous function where a listener is asked for: what JavaScript allows, and TypeScript does not stop. */
@@ -18,7 +19,7 @@ function thenable(value: unknown): object {
 }
 
 test('listeners are called in the order in which they were added, with the event', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const seen: unknown[] = [];
   emitter.on('open', (payload) => seen.push(['first', payload]));
   emitter.on('open', (payload) => seen.push(['second', payload]));
@@ -31,7 +32,7 @@ test('listeners are called in the order in which they were added, with the event
 });
 
 test('has tells whether anybody listens', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   t.false(emitter.has('open'));
   emitter.on('open', idle);
   emitter.on('open', idle);
@@ -44,7 +45,7 @@ test('has tells whether anybody listens', (t) => {
 });
 
 test('off removes one registration of a listener, the last one', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const calls: string[] = [];
   const twice = () => calls.push('twice');
   emitter.on('open', twice);
@@ -58,7 +59,7 @@ test('off removes one registration of a listener, the last one', (t) => {
 });
 
 test('a listener for one event is called once, and beside it the same function stays as it was', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   let calls = 0;
   const listener = () => {
     calls++;
@@ -79,7 +80,7 @@ test('a listener for one event is called once, and beside it the same function s
 });
 
 test('a listener for one event is called once even if an earlier listener emits it again', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const seen: number[] = [];
   emitter.on('open', ({ took }) => {
     if (took === 1) emitter.emit('open', { connection: 1, took: 2 });
@@ -90,7 +91,7 @@ test('a listener for one event is called once even if an earlier listener emits 
 });
 
 test('off removes a listener for one event before it came', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const listener = () => t.fail();
   emitter.on('open', listener, true);
   emitter.off('open', listener);
@@ -99,7 +100,7 @@ test('off removes a listener for one event before it came', (t) => {
 });
 
 test('who is added or removed during an event is not concerned by it', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const seen: string[] = [];
   const second = () => seen.push('second');
   emitter.on('open', () => {
@@ -113,7 +114,7 @@ test('who is added or removed during an event is not concerned by it', (t) => {
 });
 
 test('a listener that throws harms neither the emitter nor the listeners after it', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const errors: Error[] = [];
   let reached = false;
   const failure = new Error('listener');
@@ -130,7 +131,7 @@ test('a listener that throws harms neither the emitter nor the listeners after i
 });
 
 test('a listener that rejects is reported, and what it threw is wrapped where it is no error', async (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const errors: Error[] = [];
   emitter.on('error', (error) => errors.push(error));
   const failure = new Error('later');
@@ -152,7 +153,7 @@ test('a listener that rejects is reported, and what it threw is wrapped where it
 });
 
 test('an error without a listener, and a listener of errors that fails, are silent', async (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   t.notThrows(() => emitter.error(new Error('nobody listens'), 'context'));
   let calls = 0;
   emitter.on('error', () => {
@@ -173,7 +174,7 @@ test('an error without a listener, and a listener of errors that fails, are sile
 
 test('each listener runs in the async context in which it was added', async (t) => {
   const storage = new AsyncLocalStorage<string>();
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   const seen: (string | undefined)[] = [];
   storage.run('first', () => emitter.on('open', () => seen.push(storage.getStore())));
   storage.run('second', () => emitter.on('open', () => seen.push(storage.getStore()), true));
@@ -183,7 +184,7 @@ test('each listener runs in the async context in which it was added', async (t) 
 });
 
 test('clear removes every listener', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   for (const name of poolEventNames) emitter.on(name, () => t.fail());
   emitter.clear();
   for (const name of poolEventNames) t.false(emitter.has(name));
@@ -193,7 +194,7 @@ test('clear removes every listener', (t) => {
 });
 
 test('a listener for one event survives that another cleared them all', (t) => {
-  const emitter = new PoolEmitter();
+  const emitter = new PoolEmitter(pool);
   let calls = 0;
   emitter.on('open', () => emitter.clear());
   emitter.on('open', () => calls++, true);
@@ -203,7 +204,7 @@ test('a listener for one event survives that another cleared them all', (t) => {
 });
 
 test('every event has a name', (t) => {
-  t.is(poolEventNames.join(' '), 'open close acquire release discard dirty leak timeout deadlock error');
+  t.is(poolEventNames.join(' '), 'open close wait acquire release discard dirty leak timeout deadlock error');
 });
 
 test('a promise is told by its then', (t) => {

@@ -1,6 +1,8 @@
 import test from 'ava';
 import { ReleasedError, ScopeEndedError } from '../lib/errors.ts';
+import { newScopeRef } from '../lib/holder.ts';
 import { captureSite, Lease } from '../lib/lease.ts';
+import { FakeClock } from './support/clock.ts';
 
 function make(capturesStacks = false, returning?: Promise<void>) {
   const retired: string[] = [];
@@ -9,6 +11,8 @@ function make(capturesStacks = false, returning?: Promise<void>) {
   const slot = { retire: (reason: string) => void retired.push(reason) };
   const owner = {
     name: 'app',
+    id: 1,
+    clock: new FakeClock(),
     capturesStacks,
     takeBack: (returned: Lease<typeof slot, object>) => {
       taken.push(returned.ended);
@@ -66,9 +70,9 @@ test('discard retires the connection while the lease lasts, and not after', (t) 
 
 for (const [end, words] of [
   ['released', 'was released'],
-  ['closed', 'was taken away when the pool closed'],
+  ['closed', 'was taken away when the pool closed,'],
   ['overdue', 'was taken away by closeOverdue()'],
-  ['dropped', 'was recovered after its handle had been dropped'],
+  ['dropped', 'was recovered, its handle having been dropped,'],
 ] as const) {
   test(`a use after the end says that the lease ${words}`, (t) => {
     const { lease } = make();
@@ -78,21 +82,13 @@ for (const [end, words] of [
     t.true(error instanceof ReleasedError);
     t.like(error, { code: 'ERR_LEASEHOLD_RELEASED', pool: 'app', lease: 7, label: 'GET /report', end });
     t.is((error as ReleasedError).releaseStack, undefined);
-    t.true(error.message.startsWith(`Lease #7 "GET /report" of "app" ${words}; `), error.message);
+    t.true(error.message.startsWith(`Lease #7 "GET /report" of "app" ${words} `), error.message);
   });
 }
 
 test('a use after the end of the scope names the scope', (t) => {
   const { lease } = make();
-  lease.scope = {
-    id: 3,
-    label: 'job',
-    signal: undefined,
-    parent: undefined,
-    ended: false,
-    waiting: 0,
-    ends: undefined,
-  };
+  lease.scope = newScopeRef(3, 'job');
   void lease.release('scope');
   const error = lease.endedError();
   t.true(error instanceof ScopeEndedError);
@@ -105,8 +101,9 @@ test('a lease that ended with a scope it was not bound to counts as released', (
   t.like(lease.endedError(), { code: 'ERR_LEASEHOLD_RELEASED', end: 'released' });
 });
 
-test('while stacks are captured, the error of a use carries the stack of the release', (t) => {
+test('while stacks are captured, the error of a use carries the stack of the release of a lease held too long', (t) => {
   const { lease } = make(true);
+  lease.overdue = true;
   function whoReleased() {
     void lease.release();
   }
@@ -116,9 +113,30 @@ test('while stacks are captured, the error of a use carries the stack of the rel
   whoReleased();
   const error = whoUses();
   t.regex(error.releaseStack ?? '', /^Error\n\s+at whoReleased /, 'beginning at the caller of release');
-  t.regex(error.message, /\n {2}It ended\n\s+at whoReleased /);
+  t.regex(
+    error.message,
+    /\n {2}It was ended at whoReleased \(spec\/lease\.spec\.[tj]s:\d+:\d+\) from spec\/lease\.spec\.[tj]s:\d+:\d+\.$/,
+  );
   t.regex(error.stack ?? '', /at whoUses /);
 });
+
+for (const [end, captured] of [
+  ['released', false],
+  ['scope', false],
+  ['transaction', false],
+  ['closed', true],
+  ['overdue', true],
+  ['dropped', true],
+] as const) {
+  test(`of a lease not held too long the stack of its end is ${captured ? '' : 'not '}captured: ${end}`, (t) => {
+    for (const capturesStacks of [false, true]) {
+      const { lease } = make(capturesStacks);
+      void lease.release(end);
+      const { releaseStack } = lease.endedError() as Partial<ReleasedError>;
+      t.is(releaseStack !== undefined, captured && capturesStacks);
+    }
+  });
+}
 
 test('a captured site begins at the caller of the public function', (t) => {
   function entry() {

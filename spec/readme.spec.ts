@@ -51,3 +51,18 @@ test('the snippets of the README are correctly typed', async (t) => {
     });
   });
 });
+
+/** With the figures that change from run to run left out. */
+function withoutDurations(text: string): string {
+  return text.replaceAll(/\d+ ms(?= {3}snap| ago)/g, 'N ms');
+}
+
+test('the timeout that the README explains is what its example prints', async (t) => {
+  const { stdout, stderr } = await run(process.execPath, ['spec/examples/timed-out.ts'], {
+    cwd: root,
+    timeout: 30_000,
+  });
+  t.is(stderr, '');
+  const [, shown] = /<!-- timed-out: begin -->\s+```text\n([\s\S]*?)```/.exec(readme) ?? [];
+  t.is(`${withoutDurations(shown ?? '')}GET /items: 503\n`, withoutDurations(stdout));
+});

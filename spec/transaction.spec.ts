@@ -25,6 +25,7 @@ function fake() {
       mode: 'immediate',
       readOnly: false,
       scope: undefined,
+      site: undefined,
       ...request,
     });
   /** A statement of the present async context. */

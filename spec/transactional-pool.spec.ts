@@ -2,7 +2,7 @@ import test from 'ava';
 import type { ScopeRef } from '../lib/holder.ts';
 import type { TransactionRequest } from '../lib/level.ts';
 import { type PoolOptions, poolSettings, type ReadOptions } from '../lib/options.ts';
-import type { Entry } from '../lib/pool/pool.ts';
+import type { Entry } from '../lib/pool/request.ts';
 import type { SlotLease } from '../lib/pool/slot.ts';
 import { Transactions, type TransactionVerbs } from '../lib/transaction.ts';
 import { TransactionalPool } from '../lib/transactional-pool.ts';
@@ -85,7 +85,7 @@ interface Options extends ReadOptions {
 class FakeTransactionalPool extends TransactionalPool<FakeConnection, FakeHandle, TransactionRequest> {
   /** Verbs, with the number of their connection. */
   readonly log: string[] = [];
-  readonly requests: TransactionRequest[] = [];
+  readonly seen: TransactionRequest[] = [];
   readonly #transactions = new WeakMap<FakeHandle, Transactions<TransactionRequest>>();
 
   constructor(driver: FakeDriver, options: PoolOptions) {
@@ -100,7 +100,7 @@ class FakeTransactionalPool extends TransactionalPool<FakeConnection, FakeHandle
   protected override transactionsOf(handle: FakeHandle): Transactions<TransactionRequest> {
     let transactions = this.#transactions.get(handle);
     if (transactions === undefined) {
-      transactions = new Transactions(new FakeVerbs(handle, this.log, this.requests), handle.lease, this.clock);
+      transactions = new Transactions(new FakeVerbs(handle, this.log, this.seen), handle.lease, this.clock);
       this.#transactions.set(handle, transactions);
     }
     return transactions;
@@ -217,7 +217,7 @@ test('label, signal, priority and timeout come from the call, else from the scop
     },
     { label: 'request', signal: controller.signal },
   );
-  const [first, second] = pool.requests;
+  const [first, second] = pool.seen;
   t.like(first, { label: 'request', timeout: 777, priority: 0, nesting: 'savepoint', readOnly: false });
   t.is(first?.signal, controller.signal);
   t.like(second, { label: 'payment', timeout: 5, priority: 3, nesting: 'join' });
@@ -243,7 +243,7 @@ for (const bound of [false, true]) {
     t.is(await result, 4);
     // Each pause up to a half shorter than 2, 4, 8.
     t.true(pauses.every((pause, index) => pause > 2 ** index && pause <= 2 ** (index + 1)));
-    t.is(new Set(pool.requests.map(({ since }) => since)).size, 4);
+    t.is(new Set(pool.seen.map(({ since }) => since)).size, 4);
     t.deepEqual(pool.log, [
       '1 BEGIN',
       '1 ROLLBACK',

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { AbortError } from '../lib/errors.ts';
-import type { ScopeRef } from '../lib/holder.ts';
+import { newScopeRef, type ScopeRef } from '../lib/holder.ts';
 import { type Waiter, WaiterQueue, type WaiterRequest } from '../lib/waiters.ts';
 import { FakeClock } from './support/clock.ts';
 import { settled } from './support/gate.ts';
@@ -33,6 +33,7 @@ function harness(clock = new FakeClock()) {
       since: clock.now(),
       scope: undefined,
       holder: undefined,
+      askedAt: undefined,
       site: undefined,
       wants: 'lease',
       ...options,
@@ -47,7 +48,7 @@ function harness(clock = new FakeClock()) {
 }
 
 function scopeRef(id: number, parent?: ScopeRef): ScopeRef {
-  return { id, label: undefined, signal: undefined, parent, ended: false, waiting: 0, ends: undefined };
+  return newScopeRef(id, undefined, undefined, parent);
 }
 
 test('waiters come out by priority, equal ones in order of arrival', (t) => {
@@ -174,6 +175,7 @@ test('the timer ends a wait that somebody began while others timed out', (t) => 
     since: clock.now(),
     scope: undefined,
     holder: undefined,
+    askedAt: undefined,
     site: undefined,
     wants: 'lease',
   });
@@ -338,7 +340,15 @@ test('a queue that marks no scopes leaves their count alone, and yet rejects wha
   const hooks = { timeoutError: () => new TimedOut(), onTimeout: () => {}, onAborted: () => {} };
   const queue = new WaiterQueue<WaiterRequest, string>(clock, hooks, false);
   const scope = scopeRef(1);
-  const request = { label: undefined, signal: undefined, priority: 0, timeout: 10, since: 0, site: undefined };
+  const request = {
+    label: undefined,
+    signal: undefined,
+    priority: 0,
+    timeout: 10,
+    since: 0,
+    askedAt: undefined,
+    site: undefined,
+  };
   const { promise } = queue.add({ ...request, scope, holder: undefined, wants: 'lease' });
   t.is(scope.waiting, 0);
   queue.rejectScope(scope, () => new Error('over'));

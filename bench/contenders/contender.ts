@@ -22,6 +22,8 @@ export interface Workloads {
   scoped(times: number): Promise<void>;
   /** In the same way selects a row by key, as a request would: with the SQL, not with a statement it has kept. */
   select(times: number): Promise<void>;
+  /** As `lease`, while it is recorded where each connection is acquired and released. Only Leasehold does that. */
+  watched?(times: number): Promise<void>;
   close(): Promise<void>;
   /** For the trials that fill the queue. The bare driver has none. */
   readonly queue: Queue | undefined;

@@ -12,6 +12,7 @@ export const leasehold: Contender = {
   name: 'leasehold',
   open(file) {
     const pool = createPool(file, { max, maxWaiting: Infinity, acquireTimeout: 30_000 });
+    const watching = createPool(file, { max, leakThreshold: 30_000 });
     return {
       async lease(times) {
         for (let i = 0; i < times; i++) {
@@ -35,7 +36,16 @@ export const leasehold: Contender = {
           expectRow(await pool.withConnection((db) => db.prepare(selectByKey).get(key)));
         }
       },
-      close: () => pool.close(),
+      async watched(times) {
+        for (let i = 0; i < times; i++) {
+          const db = await watching.acquire();
+          db.close();
+        }
+      },
+      close: async () => {
+        await pool.close();
+        await watching.close();
+      },
       queue: {
         acquire: () => pool.acquire(),
         release: (db) => {

@@ -35,6 +35,7 @@ const bars: readonly Bar[] = [
     against: { contender: 'leasehold', row: 'contended-64' },
     limit: 2.5,
   },
+  { claim: 'what leakThreshold adds to a lease', row: 'watched', limit: 5000 },
   { claim: 'heap of a waiter', row: 'waiter', limit: 1000 },
   // One pointer kept for each lease would be 8 MB. What is allowed is what the collector's own bookkeeping moves.
   { claim: 'heap moved by 1 000 000 leases', row: 'drift', limit: 100_000 },

@@ -53,7 +53,7 @@ async function runTrial(trial: Trial, file: string, settings: BenchSettings): Pr
   // Each trial has pools of its own: no row inherits what another has opened.
   const opened = contenders.map((contender) => ({ name: contender.name, loads: contender.open(file) }));
   try {
-    const taking = opened.filter(({ loads }) => !trial.needsQueue || loads.queue !== undefined);
+    const taking = opened.filter(({ loads }) => trial.needs === undefined || loads[trial.needs] !== undefined);
     const samples = await interleave(
       taking,
       {

@@ -27,8 +27,8 @@ export interface Trial {
   readonly once?: readonly string[];
   /** One figure, in `unit`. */
   readonly sample: (contender: Workloads, size: Size) => Promise<number>;
-  /** Whether contenders without a queue, the bare driver, take part. Yes, unless said. */
-  readonly needsQueue?: boolean;
+  /** What only those have who take part. All, unless said. */
+  readonly needs?: 'queue' | 'watched';
 }
 
 const loop =
@@ -70,6 +70,12 @@ const heapMoved: Trial['sample'] = async (contender, { times }) => {
   const before = await liveHeap();
   await contender.lease(times);
   return (await liveHeap()) - before;
+};
+
+/** What a lease costs more while it is recorded where it is acquired and released. */
+const watchingCost: Trial['sample'] = async (contender, { times }) => {
+  const watched = await nanosecondsPerOperation(times, async () => contender.watched?.(times));
+  return watched - (await nanosecondsPerOperation(times, () => contender.lease(times)));
 };
 
 const contended = (loops: number, times: number, quickLoops: number, more: Partial<Trial> = {}): Trial => ({
@@ -117,6 +123,17 @@ export const trials: readonly Trial[] = [
     sample: loop('select'),
   },
   {
+    id: 'watched',
+    title: () => 'what leakThreshold adds to acquire + release',
+    unit: 'ns',
+    size: { loops: 1, times: 20_000 },
+    quick: { loops: 1, times: 1000 },
+    warmUp: 3,
+    sample: watchingCost,
+    needs: 'watched',
+    ratios: false,
+  },
+  {
     id: 'waiter',
     title: ({ loops }) => `heap of a waiter, ${grouped(loops)} waiting`,
     unit: 'B',
@@ -126,7 +143,7 @@ export const trials: readonly Trial[] = [
     warmUp: 1,
     once: ['tarn'],
     sample: waiterBytes,
-    needsQueue: true,
+    needs: 'queue',
   },
   {
     id: 'drift',

@@ -1,24 +1,17 @@
 import type { Clock } from '../clock.ts';
+import { AcquireTimeoutError, DeadlockError, QueueFullError } from '../congestion-errors.ts';
 import type { Driver } from '../driver.ts';
-import {
-  AbortError,
-  AcquireTimeoutError,
-  ClosedError,
-  DeadlockError,
-  type LeaseEnd,
-  OpenError,
-  OptionsError,
-  QueueFullError,
-} from '../errors.ts';
+import { AbortError, ClosedError, type LeaseEnd, OpenError, OptionsError } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { PoolHooks, PoolSettings } from '../options.ts';
-import type { PoolCounters, Times } from '../stats.ts';
+import type { PoolCounters } from '../stats.ts';
 import { WaiterQueue, type WaiterRequest } from '../waiters.ts';
 import type { Inventory } from './inventory.ts';
+import type { Ledger } from './ledger.ts';
 import type { Patience } from './patience.ts';
-import type { Numbers, Slot, SlotLease } from './slot.ts';
+import { handleOf, type Numbers, type Slot, type SlotLease } from './slot.ts';
 import { Turnaround } from './turnaround.ts';
 import { LeaseWatch } from './watch.ts';
 
@@ -28,10 +21,10 @@ export interface LenderContext<Connection extends object, Handle extends object>
   readonly hooks: PoolHooks<Connection, Handle>;
   readonly clock: Clock;
   readonly events: PoolEmitter;
+  readonly ledger: Ledger;
   readonly counters: PoolCounters;
   readonly patience: Patience;
   readonly numbers: Numbers;
-  readonly times: Times;
   readonly inventory: Inventory<Connection, Handle>;
   /** Whether these are connections in reserve. Who waits for one is no part of a deadlock of the others. */
   readonly isReserve: boolean;
@@ -51,33 +44,35 @@ export class Lender<Connection extends object, Handle extends object> {
   readonly #hasAcquireHook: boolean;
   readonly #clock: Clock;
   readonly #events: PoolEmitter;
-  readonly #counters: PoolCounters;
+  readonly #ledger: Ledger;
+  readonly #isReserve: boolean;
   readonly #inventory: Inventory<Connection, Handle>;
   readonly #turnaround: Turnaround<Connection, Handle>;
   readonly #waiters: WaiterQueue<WaiterRequest, SlotLease<Connection, Handle> | Handle>;
   readonly #watch: LeaseWatch<Connection, Handle>;
-  readonly #times: Times;
   /** Leases given out and not come back. Equals the number of slots with a `lease`. */
   #leased = 0;
   #closed = false;
 
   constructor(context: LenderContext<Connection, Handle>) {
-    const { driver, settings, hooks, clock, events, counters, inventory } = context;
+    const { driver, settings, hooks, clock, events, ledger, counters, inventory } = context;
     this.#driver = driver;
     this.#settings = settings;
     this.#hasAcquireHook = hooks.onAcquire !== undefined;
     this.#clock = clock;
     this.#events = events;
-    this.#counters = counters;
+    this.#ledger = ledger;
     this.#inventory = inventory;
-    this.#times = context.times;
+    this.#isReserve = context.isReserve;
     this.#watch = new LeaseWatch({ ...context, waiting: () => this.#waiters.size });
     this.#turnaround = new Turnaround({
       ...context,
       owner: {
         name: settings.name,
+        id: events.pool.poolId,
         capturesStacks: settings.leakThreshold !== Infinity,
-        takeBack: (lease) => this.#takeBack(lease),
+        clock,
+        takeBack: (lease, dangling) => this.#takeBack(lease, dangling),
         releasedTwice: () => {
           counters.doubleReleases++;
         },
@@ -88,16 +83,19 @@ export class Lender<Connection extends object, Handle extends object> {
         // Where a hook refuses every new connection, the pool must not open one after the other without a pause.
         if (slot.uses === 0) inventory.backOff(error);
       },
+      onUncovered: () => this.pump(),
       onTurned: (slot, now) => this.offer(slot, now),
     });
     const hooksOfQueue = {
-      timeoutError: (request: WaiterRequest) => this.#timeoutError(request),
-      onTimeout: (request: WaiterRequest, error: Error) => this.#timedOut(request, error),
+      timeoutError: (request: WaiterRequest, position: number | undefined, lateBy: number) =>
+        this.#timeoutError(request, position, lateBy),
+      onTimeout: (request: WaiterRequest, error: Error) =>
+        ledger.refused('timeouts', request.label, clock.now() - (request.askedAt ?? request.since), error),
       onAborted: () => {
         counters.aborted++;
       },
     };
-    this.#waiters = new WaiterQueue(clock, hooksOfQueue, !context.isReserve);
+    this.#waiters = new WaiterQueue(clock, hooksOfQueue, !this.#isReserve);
   }
 
   /** What can be seen of the leases. */
@@ -176,15 +174,15 @@ export class Lender<Connection extends object, Handle extends object> {
     return taken;
   }
 
-  /** Rejects what waits in a scope that has ended. */
-  cancelWaiters(scope: ScopeRef, makeError: () => Error): void {
-    this.#waiters.rejectScope(scope, makeError);
+  /** Rejects what waits in a scope that has ended. Returns how many. */
+  cancelWaiters(scope: ScopeRef, makeError: () => Error): number {
+    return this.#waiters.rejectScope(scope, makeError);
   }
 
   #admit(signal: AbortSignal | undefined): void {
     if (this.#closed) throw new ClosedError(this.#settings.name);
     if (signal?.aborted) {
-      this.#counters.aborted++;
+      this.#ledger.counters.aborted++;
       throw new AbortError(signal);
     }
   }
@@ -196,13 +194,17 @@ export class Lender<Connection extends object, Handle extends object> {
     // one of them does not wait for a holder.
     const covered = Math.max(0, this.#inventory.max - this.#leased);
     if (this.#waiters.size >= this.#settings.maxWaiting + covered) {
-      this.#counters.refused++;
+      this.#ledger.counters.refused++;
       throw new QueueFullError(this.#watch.congestion());
     }
     const waiter = this.#waiters.add(request);
     const promise = waiter.promise as Promise<SlotLease<Connection, Handle> | Handle>;
-    this.#checkDeadlock(request);
+    this.checkDeadlock(request);
     this.pump();
+    const onTheirWay = this.#turnaround.preparing + this.#inventory.opening;
+    if (!waiter.settled && this.#waiters.size > onTheirWay) {
+      this.#ledger.waits('connection', request.label, this.#waiters.size);
+    }
     return promise;
   }
 
@@ -302,39 +304,39 @@ export class Lender<Connection extends object, Handle extends object> {
     // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
     waiter.grant(request.wants === 'lease' ? lease : handleOf(lease));
     this.#begin(lease, request, now);
-    this.#checkDeadlock(request);
+    this.checkDeadlock(request);
   }
 
-  /** A ring is closed by a scope that begins to wait while it holds, or that gets a lease while it waits for another. */
-  #checkDeadlock({ scope, label }: WaiterRequest): void {
+  /**
+   * A ring is closed by a scope that begins to wait while it holds, here or for something beside the pool, or that gets
+   * a lease while it waits for another.
+   */
+  checkDeadlock({ scope, label }: Pick<WaiterRequest, 'scope' | 'label'>): void {
     if (scope === undefined || !this.#watch.findsDeadlock(label) || this.#settings.onDeadlock !== 'reject') return;
-    this.#waiters.newestInScope()?.reject(new DeadlockError(this.#watch.congestion()));
+    // Whoever holds nothing is no part of the ring: without him it would stay.
+    const newest = this.#waiters.newestInScope((waiting) => waiting.open > 0 || this.#watch.isAround(waiting));
+    newest?.reject(new DeadlockError(this.#watch.congestion()));
   }
 
   #begin(
     lease: SlotLease<Connection, Handle>,
-    request: Pick<WaiterRequest, 'label' | 'signal' | 'holder' | 'site' | 'since'>,
+    { label, signal, holder, site, since, askedAt = since }: WaiterRequest,
     now: number,
   ): void {
-    lease.label = request.label;
-    lease.signal = request.signal;
-    lease.scope = request.holder;
-    lease.site = request.site;
+    lease.label = label;
+    lease.signal = signal;
+    lease.scope = holder;
+    if (holder !== undefined) holder.open++;
+    lease.site = site;
     lease.startedAt = now;
     lease.lastUsedAt = now;
     lease.slot.lease = lease;
     lease.slot.uses++;
     this.#leased++;
-    this.#counters.acquired++;
-    const waited = now - request.since;
-    if (waited === 0) this.#times.wait.recordZero();
-    else this.#times.wait.record(waited);
-    if (this.#events.has('acquire')) {
-      this.#events.emit('acquire', { lease: lease.id, connection: lease.slot.id, label: lease.label, waited });
-    }
+    this.#ledger.began(lease, now - askedAt);
   }
 
-  #takeBack(lease: SlotLease<Connection, Handle>): void | Promise<void> {
+  #takeBack(lease: SlotLease<Connection, Handle>, dangling: readonly string[] | undefined): void | Promise<void> {
     const { slot } = lease;
     // A hook closed the handle it was given. The hook's end sees to the connection.
     if (slot.lease !== lease) return;
@@ -342,49 +344,29 @@ export class Lender<Connection extends object, Handle extends object> {
     slot.lease = undefined;
     slot.idleSince = now;
     this.#leased--;
-    this.#counters.released++;
-    this.#times.hold.record(now - lease.startedAt);
-    if (this.#events.has('release')) {
-      this.#events.emit('release', {
-        lease: lease.id,
-        connection: slot.id,
-        label: lease.label,
-        held: now - lease.startedAt,
-      });
-    }
+    if (lease.scope !== undefined) lease.scope.open--;
+    this.#ledger.ended(lease, now - lease.startedAt);
     this.#watch.returned(lease, now);
-    return this.#turnaround.cleanUp(lease);
+    lease.lastUsedAt = now;
+    return this.#turnaround.cleanUp(lease, dangling);
   }
 
   #discard(slot: Slot<Connection, Handle>, reason: string): void {
-    this.#counters.discarded++;
+    this.#ledger.counters.discarded++;
     if (this.#events.has('discard')) this.#events.emit('discard', { connection: slot.id, reason });
     this.#inventory.close(slot, reason);
   }
 
-  #timeoutError(request: WaiterRequest): AcquireTimeoutError {
+  #timeoutError(
+    { timeout, since, askedAt = since, label }: WaiterRequest,
+    position: number | undefined,
+    lateBy: number,
+  ): AcquireTimeoutError {
     const cause = this.#inventory.lastOpenError;
-    const label = request.label ?? request.scope?.label;
-    return new AcquireTimeoutError(
-      request.timeout,
-      label,
-      this.#watch.congestion(),
-      this.#watch.isDeadlocked(),
-      cause === undefined ? undefined : { cause },
-    );
+    const options = cause === undefined ? undefined : { cause };
+    // What was left of the caller's own timeout when he came here.
+    const waiter = { timeout: since + timeout - askedAt, label, position, lateBy };
+    const suspicion = { suspectedDeadlock: this.#watch.isDeadlocked(), isReserve: this.#isReserve };
+    return new AcquireTimeoutError(waiter, this.#watch.congestion(), suspicion, options);
   }
-
-  #timedOut(request: WaiterRequest, error: Error): void {
-    this.#counters.timeouts++;
-    if (this.#events.has('timeout')) {
-      this.#events.emit('timeout', { label: request.label, waited: this.#clock.now() - request.since, error });
-    }
-  }
-}
-
-/** The handle of a lease that has just been made. */
-export function handleOf<Connection extends object, Handle extends object>(
-  lease: SlotLease<Connection, Handle>,
-): Handle {
-  return lease.handle as Handle;
 }

@@ -1,10 +1,11 @@
 import { type InspectOptions, inspect } from 'node:util';
+import { acquires } from '../channels.ts';
 import { type Clock, systemClock } from '../clock.ts';
+import { NotIdleError } from '../congestion-errors.ts';
 import type { Driver } from '../driver.ts';
-import { ClosedError, type LeaseEnd, OptionsError } from '../errors.ts';
-import { PoolEmitter, type PoolEventName, type PoolListener, poolEventNames } from '../events.ts';
-import { type HolderInfo, joinSignals, type ScopeRef } from '../holder.ts';
-import { captureSite, Lease } from '../lease.ts';
+import { ClosedError, type LeaseEnd } from '../errors.ts';
+import { type HolderInfo, isWithin, type ScopeRef } from '../holder.ts';
+import { Lease } from '../lease.ts';
 import {
   type AcquireOptions,
   bindHooks,
@@ -12,38 +13,34 @@ import {
   checkAcquireOptions,
   checkCloseOptions,
   checkDuration,
-  checkFunction,
   checkResize,
+  checkStatsOptions,
   type PoolHooks,
   type PoolSettings,
+  type StatsOptions,
 } from '../options.ts';
-import { DurationRecorder, newCounters, type PoolStats, type Times } from '../stats.ts';
+import type { LabelStats, PoolStats } from '../stats.ts';
 import type { WaiterRequest } from '../waiters.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { handleOf } from './lender.ts';
+import { Ledger } from './ledger.ts';
+import { ObservablePool } from './observable.ts';
 import { Patience } from './patience.ts';
-import type { SlotLease } from './slot.ts';
+import { type Call, type Entry, Requests } from './request.ts';
+import { handleOf, type SlotLease } from './slot.ts';
 import { Stock } from './stock.ts';
-
-/** A function of the public API, for stacks to begin at its caller. */
-export type Entry = (...args: never[]) => unknown;
-
-/** How a wait ended without what was waited for, as `counters` has it. */
-export type Refusal = 'timeouts' | 'refused' | 'aborted';
+import { traceAcquire } from './trace.ts';
 
 /** A bounded pool of connections to any database. It knows no SQL and no async context. */
-export class Pool<Connection extends object, Handle extends object> {
+export class Pool<Connection extends object, Handle extends object> extends ObservablePool {
   readonly #settings: PoolSettings;
   readonly #clock: Clock;
-  readonly #events = new PoolEmitter();
-  readonly #counters = newCounters();
+  readonly #ledger: Ledger;
   /** Up to `max` connections, for everybody. */
   readonly #main: Stock<Connection, Handle>;
   /** One more, where the driver asks for it. */
   readonly #reserve: Stock<Connection, Handle> | undefined;
-  readonly #times: Times = { wait: new DurationRecorder(), hold: new DurationRecorder(), open: new DurationRecorder() };
   readonly #patience: Patience;
-  readonly #capturesStacks: boolean;
+  readonly #requests: Requests;
   readonly #housekeeping: Housekeeping<Pool<Connection, Handle>>;
   /** Whether `ready` has opened `min` connections, so that housekeeping keeps them up. */
   #warm = false;
@@ -56,10 +53,12 @@ export class Pool<Connection extends object, Handle extends object> {
     unboundHooks: PoolHooks<Connection, Handle> = {},
     clock: Clock = systemClock,
   ) {
+    super(settings.name);
     const hooks = bindHooks(unboundHooks);
     this.#settings = settings;
     this.#clock = clock;
-    this.#capturesStacks = settings.leakThreshold !== Infinity;
+    this.#ledger = new Ledger(settings.name, this.events);
+    this.#requests = new Requests(settings, clock);
     const { idleTimeout, maxLifetime, leakThreshold } = settings;
     this.#housekeeping = new Housekeeping<Pool<Connection, Handle>>(
       clock,
@@ -73,11 +72,12 @@ export class Pool<Connection extends object, Handle extends object> {
       settings,
       hooks,
       clock,
-      events: this.#events,
-      counters: this.#counters,
+      events: this.events,
+      ledger: this.#ledger,
+      counters: this.#ledger.counters,
+      times: this.#ledger.times,
       patience: this.#patience,
       numbers: { connection: 0, lease: 0 },
-      times: this.#times,
       onOpened: () => this.#housekeeping.start(),
     };
     this.#main = new Stock({ ...shared, isReserve: false });
@@ -98,11 +98,6 @@ export class Pool<Connection extends object, Handle extends object> {
     return this.#settings.acquireTimeout;
   }
 
-  /** Name in messages, events and `util.inspect`. */
-  get name(): string {
-    return this.#settings.name;
-  }
-
   /** Whether `close` has been called. */
   get closed(): boolean {
     return this.#closed;
@@ -118,12 +113,18 @@ export class Pool<Connection extends object, Handle extends object> {
     // Not an async function: its promise and its frame would be half of what a waiter costs.
     try {
       const scope = this.scope();
-      const request = this.#request(checkAcquireOptions(options), this.acquire, scope, scope, 'handle');
+      const checked = checkAcquireOptions(options);
+      if (acquires.isActive) return this.#acquireTraced(checked, scope);
+      const request = this.#requests.make(checked, this.acquire, scope, scope, 'handle');
       const taken = this.#main.lender.take(request);
       return taken instanceof Lease ? Promise.resolve(handleOf(taken)) : (taken as Promise<Handle>);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  async #acquireTraced(options: AcquireOptions, scope: ScopeRef | undefined): Promise<Handle> {
+    return handleOf(await this.take(options, this.acquire, scope, scope));
   }
 
   /**
@@ -135,7 +136,7 @@ export class Pool<Connection extends object, Handle extends object> {
   tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'>): Handle | undefined {
     const scope = this.scope();
     const lease = this.#main.lender.tryTake(
-      this.#request(checkAcquireOptions(options), this.tryAcquire, scope, scope, 'lease'),
+      this.#requests.make(checkAcquireOptions(options), this.tryAcquire, scope, scope, 'lease'),
     );
     return lease && handleOf(lease);
   }
@@ -143,7 +144,7 @@ export class Pool<Connection extends object, Handle extends object> {
   /** As `tryAcquire`, of the connection in reserve. */
   protected tryReserve(options: AcquireOptions): Handle | undefined {
     const scope = this.scope();
-    const request = this.#request(options, this.tryAcquire, scope, scope, 'lease');
+    const request = this.#requests.make(options, this.tryAcquire, scope, scope, 'lease');
     const lease = this.#reserve?.lender.tryTake(request);
     return lease && handleOf(lease);
   }
@@ -154,26 +155,47 @@ export class Pool<Connection extends object, Handle extends object> {
     entry: Entry,
     scope = this.scope(),
     holder?: ScopeRef,
-    { lender } = this.#main,
+    call?: Call,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    const taken = lender.take(this.#request(options, entry, scope, holder, 'lease'));
+    const request = this.#requests.make(options, entry, scope, holder, 'lease', call);
+    const { lender } = this.#main;
+    if (acquires.isActive) return traceAcquire(this.events.pool, request, () => lender.take(request));
+    const taken = lender.take(request);
     return taken instanceof Lease ? taken : (taken as Promise<SlotLease<Connection, Handle>>);
   }
 
-  /** As `take`, of the connection in reserve. Whoever calls this sees to it that only one wants it at a time. */
+  /**
+   * As `take`, of the connection in reserve, and not traced. Whoever calls this sees to that, and that only one wants it
+   * at a time.
+   */
   protected takeReserve(
     options: AcquireOptions,
     entry: Entry,
     scope: ScopeRef | undefined,
     holder: ScopeRef | undefined,
+    call: Call,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    return this.take(options, entry, scope, holder, this.#reserve);
+    const taken = this.reserve.lender.take(this.#requests.make(options, entry, scope, holder, 'lease', call));
+    return taken instanceof Lease ? taken : (taken as Promise<SlotLease<Connection, Handle>>);
   }
 
-  /** Counts a wait outside the pool's own queue that ended in vain, and reports a timeout. */
-  protected noteRefusal(kind: Refusal | undefined, label: string | undefined, waited: number, error: unknown): void {
-    if (kind !== undefined) this.#counters[kind]++;
-    if (kind === 'timeouts') this.#events.emit('timeout', { label, waited, error: error as Error });
+  /** What is counted and told of leases and waits, also of those outside the pool's own queue. */
+  protected get ledger(): Ledger {
+    return this.#ledger;
+  }
+
+  /** Calls that wait for something else before they queue for a connection. */
+  protected get waitingBeside(): number {
+    return 0;
+  }
+
+  /** Code in a scope has begun to wait for something beside the pool. */
+  protected waitsBeside(waiter: Pick<WaiterRequest, 'scope' | 'label'>): void {
+    this.#main.lender.checkDeadlock(waiter);
+  }
+
+  protected get requests(): Requests {
+    return this.#requests;
   }
 
   /** The scope of this pool that the caller runs in. The bare pool has none. */
@@ -181,29 +203,14 @@ export class Pool<Connection extends object, Handle extends object> {
     return undefined;
   }
 
-  /** Rejects what waits in a scope that has ended. */
-  protected cancelWaiters(scope: ScopeRef, makeError: () => Error): void {
-    for (const { lender } of this.#stocks) lender.cancelWaiters(scope, makeError);
+  /** Rejects what waits in a scope that has ended. Returns how many. */
+  protected cancelWaiters(scope: ScopeRef, makeError: () => Error): number {
+    return this.#stocks.reduce((count, { lender }) => count + lender.cancelWaiters(scope, makeError), 0);
   }
 
-  #request(
-    options: AcquireOptions,
-    entry: Entry,
-    scope: ScopeRef | undefined,
-    holder: ScopeRef | undefined,
-    wants: WaiterRequest['wants'],
-  ): WaiterRequest {
-    return {
-      label: options.label ?? scope?.label,
-      signal: joinSignals(options.signal, scope?.signal),
-      priority: options.priority ?? 0,
-      timeout: options.timeout ?? this.#settings.acquireTimeout,
-      since: this.#clock.now(),
-      scope,
-      holder,
-      site: this.#capturesStacks ? captureSite(entry) : undefined,
-      wants,
-    };
+  /** Leases held by code in a scope, or in one that was opened within it. */
+  protected leasesIn(scope: ScopeRef): SlotLease<Connection, Handle>[] {
+    return this.#stocks.flatMap(({ lender }) => lender.watch.held().filter((lease) => isWithin(lease.scope, scope)));
   }
 
   /**
@@ -217,13 +224,22 @@ export class Pool<Connection extends object, Handle extends object> {
     await this.#main.fill();
   }
 
-  /** As `ready`, for the connection in reserve. */
-  protected async reserveReady(): Promise<void> {
-    await (this.#reserve ?? this.#main).fill();
+  /** Where the connection in reserve is, if there is one. */
+  protected get reserve(): Stock<Connection, Handle> {
+    return this.#reserve ?? this.#main;
   }
 
-  /** Gauges of this moment, counters and durations since the pool was made. */
-  stats(): PoolStats {
+  /**
+   * Gauges of this moment, counters and durations since the pool was made; with `by: 'label'` those of each label, whose
+   * leases were held for longest in all first. At most 1 000 labels are told apart. Leases without one are only in the whole.
+   *
+   * @throws OptionsError
+   */
+  stats(): PoolStats;
+  stats(options: StatsOptions): LabelStats[];
+  stats(options?: StatsOptions): PoolStats | LabelStats[] {
+    if (checkStatsOptions(options)?.by === 'label') return this.#ledger.labels.stats();
+    const { counters, times } = this.#ledger;
     const sum = (gauge: (stock: Stock<Connection, Handle>) => number) =>
       gauge(this.#main) + (this.#reserve === undefined ? 0 : gauge(this.#reserve));
     return {
@@ -233,10 +249,10 @@ export class Pool<Connection extends object, Handle extends object> {
       waiting: sum(({ lender }) => lender.waiting),
       max: this.#main.inventory.max,
       min: this.#main.inventory.min,
-      counters: { ...this.#counters },
-      waitTime: this.#times.wait.summary(),
-      holdTime: this.#times.hold.summary(),
-      openTime: this.#times.open.summary(),
+      counters: { ...counters },
+      waitTime: times.wait.summary(),
+      holdTime: times.hold.summary(),
+      openTime: times.open.summary(),
     };
   }
 
@@ -244,6 +260,19 @@ export class Pool<Connection extends object, Handle extends object> {
   leases(): HolderInfo[] {
     const holders = this.#stocks.flatMap(({ lender }) => lender.watch.holders());
     return holders.toSorted((a, b) => b.age - a.age || a.id - b.id);
+  }
+
+  /**
+   * Throws if anybody holds a connection or waits for one, naming every lease. For the end of a test: nothing that it
+   * began may be left over. Set `leakThreshold` to be told where each was acquired.
+   *
+   * @throws NotIdleError
+   */
+  assertIdle(): void {
+    const { max, leased, waiting: here } = this.stats();
+    const waiting = here + this.waitingBeside;
+    if (leased === 0 && waiting === 0) return;
+    throw new NotIdleError({ pool: this.name, max, leased, waiting, holders: this.leases() });
   }
 
   /**
@@ -316,7 +345,7 @@ export class Pool<Connection extends object, Handle extends object> {
   async #shutDown(): Promise<void> {
     await Promise.all(this.#stocks.map((stock) => stock.close()));
     this.#housekeeping.stop();
-    this.#events.clear();
+    this.endEvents();
   }
 
   #takeAwayAll(): void {
@@ -331,30 +360,6 @@ export class Pool<Connection extends object, Handle extends object> {
 
   get #stocks(): readonly Stock<Connection, Handle>[] {
     return this.#reserve === undefined ? [this.#main] : [this.#main, this.#reserve];
-  }
-
-  /**
-   * Calls `listener` on each event, in the async context of this call. What it throws becomes an `error` event.
-   * @throws OptionsError for a name that is no event
-   */
-  on<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>): this {
-    checkListener(name, listener);
-    this.#events.on(name, listener);
-    return this;
-  }
-
-  /** As `on`, for the next event only. */
-  once<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>): this {
-    checkListener(name, listener);
-    this.#events.on(name, listener, true);
-    return this;
-  }
-
-  /** Removes a listener that was added by `on` or `once`. */
-  off<Name extends PoolEventName>(name: Name, listener: PoolListener<Name>): this {
-    checkListener(name, listener);
-    this.#events.off(name, listener);
-    return this;
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
@@ -377,11 +382,4 @@ export class Pool<Connection extends object, Handle extends object> {
     if (this.#warm) this.#main.lender.keepMin();
     return this.#warm || this.#stocks.some(({ inventory }) => inventory.size > 0);
   }
-}
-
-function checkListener(name: unknown, listener: unknown): void {
-  if (!poolEventNames.includes(name as PoolEventName)) {
-    throw new OptionsError('event', name, `one of ${poolEventNames.join(', ')}`);
-  }
-  checkFunction(listener, 'listener');
 }

@@ -4,6 +4,13 @@ import type { LeasableSlot, Lease } from '../lease.ts';
 /** A lease of this pool. */
 export type SlotLease<Connection extends object, Handle extends object> = Lease<Slot<Connection, Handle>, Handle>;
 
+/** The handle of a lease that has just been made. */
+export function handleOf<Connection extends object, Handle extends object>(
+  lease: SlotLease<Connection, Handle>,
+): Handle {
+  return lease.handle as Handle;
+}
+
 /** The last number given to a connection and to a lease, each unique in its pool. */
 export interface Numbers {
   connection: number;

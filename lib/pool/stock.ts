@@ -1,4 +1,5 @@
 import { ClosedError } from '../errors.ts';
+import { isPromiseLike } from '../events.ts';
 import { Inventory, type InventoryContext } from './inventory.ts';
 import { Lender, type LenderContext } from './lender.ts';
 import { PatienceError } from './patience.ts';
@@ -43,8 +44,11 @@ export class Stock<Connection extends object, Handle extends object> {
     while (inventory.stayingOpen < target()) {
       if (this.#closed) throw new ClosedError(settings.name);
       try {
-        if (mayOpen()) lender.offer(await inventory.open());
-        else {
+        if (mayOpen()) {
+          const opening = inventory.open();
+          // One that is open at once is there for whoever asks next.
+          lender.offer(isPromiseLike(opening) ? await opening : opening);
+        } else {
           // Others are opening, or the last attempt failed a moment ago.
           const settled = inventory.until(() => this.#closed || mayOpen() || inventory.stayingOpen >= target());
           await patience.bound(settled, 'ready()', deadline - clock.now());

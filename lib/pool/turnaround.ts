@@ -3,7 +3,7 @@ import type { Driver, Residue } from '../driver.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import { Lease, type LeaseOwner } from '../lease.ts';
 import type { PoolHooks } from '../options.ts';
-import type { PoolCounters } from '../stats.ts';
+import type { Ledger } from './ledger.ts';
 import type { Patience } from './patience.ts';
 import type { Numbers, Slot, SlotLease } from './slot.ts';
 
@@ -12,12 +12,14 @@ export interface TurnaroundContext<Connection extends object, Handle extends obj
   readonly hooks: PoolHooks<Connection, Handle>;
   readonly clock: Clock;
   readonly events: PoolEmitter;
-  readonly counters: PoolCounters;
+  readonly ledger: Ledger;
   readonly patience: Patience;
   readonly numbers: Numbers;
   readonly owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   /** `onAcquire` would not have a connection. */
   readonly onRefused: (slot: Slot<Connection, Handle>, error: unknown) => void;
+  /** The one for whom it was has none on its way any more. */
+  readonly onUncovered: () => void;
   /** The connection of an ended lease is ready for whatever comes next. */
   readonly onTurned: (slot: Slot<Connection, Handle>, now: number) => void;
 }
@@ -70,6 +72,7 @@ export class Turnaround<Connection extends object, Handle extends object> {
       slot.retire('onAcquire');
       this.#context.onRefused(slot, this.#lastFailure ?? new Error('onAcquire refused the connection'));
       this.cancel(lease);
+      this.#context.onUncovered();
       return undefined;
     };
     return isPromiseLike(verdict) ? verdict.then(conclude) : conclude(verdict);
@@ -82,22 +85,23 @@ export class Turnaround<Connection extends object, Handle extends object> {
   }
 
   /** Makes the connection of an ended lease fit for the next. Never throws or rejects. */
-  cleanUp(lease: SlotLease<Connection, Handle>): void | Promise<void> {
+  cleanUp(lease: SlotLease<Connection, Handle>, dangling?: readonly string[]): void | Promise<void> {
     const residue = this.#driver.reclaim(lease.slot.connection);
     // Nothing left behind and no hook is the common case, and stays free of promises.
-    if (residue === undefined && this.#onRelease === undefined)
+    if (residue === undefined && this.#onRelease === undefined && dangling === undefined)
       this.#context.onTurned(lease.slot, lease.slot.idleSince);
-    else return this.#finish(lease, residue);
+    else return this.#finish(lease, residue, dangling);
   }
 
   async #finish(
     lease: SlotLease<Connection, Handle>,
     reclaimed: Residue | undefined | PromiseLike<Residue | undefined>,
+    dangling: readonly string[] | undefined,
   ): Promise<void> {
     const { slot } = lease;
     // Also where there is nothing to wait for: a connection released from within its own statement or transaction
     // function can be closed only after that has returned.
-    await this.#settle(lease, reclaimed);
+    await this.#settle(lease, reclaimed, dangling);
     const onRelease = this.#onRelease;
     if (onRelease !== undefined && slot.retired === undefined && !this.#context.patience.exhausted) {
       const visit = this.lend(slot, slot.idleSince);
@@ -114,12 +118,13 @@ export class Turnaround<Connection extends object, Handle extends object> {
   async #settle(
     lease: SlotLease<Connection, Handle>,
     reclaimed: Residue | undefined | PromiseLike<Residue | undefined>,
+    dangling?: readonly string[],
   ): Promise<void> {
     try {
       const residue = isPromiseLike(reclaimed) ? await this.#context.patience.bound(reclaimed, 'clean-up') : reclaimed;
-      if (residue !== undefined) this.#report(lease, residue);
+      if (residue !== undefined || dangling !== undefined) this.#report(lease, residue ?? nothing, dangling);
     } catch (error) {
-      this.#report(lease, { traces: [], reusable: false, errors: [error] });
+      this.#report(lease, { traces: [], reusable: false, errors: [error] }, dangling);
     }
   }
 
@@ -143,16 +148,13 @@ export class Turnaround<Connection extends object, Handle extends object> {
     }
   }
 
-  #report(lease: SlotLease<Connection, Handle>, residue: Residue): void {
-    const { events, counters } = this.#context;
-    const { id, label, scope, slot } = lease;
+  #report(lease: SlotLease<Connection, Handle>, residue: Residue, dangling: readonly string[] = []): void {
+    const { events, ledger } = this.#context;
     for (const error of residue.errors) events.error(error, 'Cleaning a connection failed');
-    if (residue.traces.length > 0) {
-      counters.dirty++;
-      if (events.has('dirty')) {
-        events.emit('dirty', { lease: id, connection: slot.id, label, scope: scope?.id, traces: residue.traces });
-      }
-    }
-    if (!residue.reusable) slot.retire(residue.traces.join(', ') || 'failed clean-up');
+    const traces = [...residue.traces, ...dangling];
+    if (traces.length > 0) ledger.dirty(lease.scope, lease, traces);
+    if (!residue.reusable) lease.slot.retire(residue.traces.join(', ') || 'failed clean-up');
   }
 }
+
+const nothing: Residue = { traces: [], reusable: true, errors: [] };

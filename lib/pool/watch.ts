@@ -1,10 +1,11 @@
 import type { Clock } from '../clock.ts';
+import { type Congestion, DeadlockError } from '../congestion-errors.ts';
 import type { Driver } from '../driver.ts';
-import type { Congestion } from '../errors.ts';
-import type { PoolEmitter } from '../events.ts';
-import type { HolderInfo } from '../holder.ts';
+import type { LeakKind, PoolEmitter } from '../events.ts';
+import { type HolderInfo, isWithin, type ScopeRef } from '../holder.ts';
 import type { PoolSettings } from '../options.ts';
 import type { PoolCounters } from '../stats.ts';
+import { formatDuration, formatSite, formatState, nameOf, stackOf } from '../wording.ts';
 import type { Inventory } from './inventory.ts';
 import type { SlotLease } from './slot.ts';
 
@@ -49,16 +50,22 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
     return { pool: settings.name, max: inventory.max, leased: holders.length, waiting: waiting(), holders };
   }
 
-  /** Whether every connection is held by a scope that itself waits for one, so that none can come back. */
+  /** Whether every connection is held by a scope that itself waits for one, or for who does, so that none can come back. */
   isDeadlocked(): boolean {
-    const { inventory } = this.#context;
+    const { driver, inventory } = this.#context;
     let blocked = 0;
     for (const { lease } of inventory.slots) {
       if (lease === undefined) continue;
-      if (lease.scope === undefined || lease.scope.waiting === 0) return false;
+      const { scope } = lease;
+      if (scope === undefined || (scope.waiting === 0 && driver.isBlocked?.(lease) !== true)) return false;
       blocked++;
     }
     return blocked >= inventory.max;
+  }
+
+  /** Whether a lease is held by a scope, or by one around it. */
+  isAround(scope: ScopeRef): boolean {
+    return this.held().some((lease) => lease.scope !== undefined && isWithin(scope, lease.scope));
   }
 
   /** Whether there is a deadlock now that one more waits. Each is reported once. */
@@ -68,7 +75,10 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
       const { counters, events } = this.#context;
       this.#deadlocked = true;
       counters.deadlocks++;
-      if (events.has('deadlock')) events.emit('deadlock', { label, holders: this.holders() });
+      if (events.has('deadlock')) {
+        const { message, holders } = new DeadlockError(this.congestion());
+        events.emit('deadlock', { label, holders, message });
+      }
     }
     return true;
   }
@@ -94,10 +104,7 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
   returned(lease: SlotLease<Connection, Handle>, now: number): void {
     this.#deadlocked = false;
     if (lease.handle === undefined) this.#dropped.unregister(lease);
-    const { events } = this.#context;
-    if (lease.overdue && events.has('leak')) {
-      events.emit('leak', { kind: 'returned', holder: this.describe(lease, now) });
-    }
+    if (lease.overdue) this.#report('returned', lease, now);
   }
 
   /** Its handle is gone, so nobody can release it any more. */
@@ -108,23 +115,44 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
   }
 
   #leaked(kind: 'overdue' | 'dropped', lease: SlotLease<Connection, Handle>, now: number): void {
-    const { counters, events } = this.#context;
-    counters.leaks++;
-    if (events.has('leak')) events.emit('leak', { kind, holder: this.describe(lease, now) });
+    this.#context.counters.leaks++;
+    this.#report(kind, lease, now);
+  }
+
+  #report(kind: LeakKind, lease: SlotLease<Connection, Handle>, now: number): void {
+    const { driver, events, settings } = this.#context;
+    if (!events.has('leak')) return;
+    const pinnedBytes = driver.pinnedBytes?.(lease.slot.connection);
+    const holder = { ...this.describe(lease, now), ...(pinnedBytes !== undefined && { pinnedBytes }) };
+    events.emit('leak', { kind, holder, message: describeLeak(kind, settings.name, holder) });
   }
 
   describe(lease: SlotLease<Connection, Handle>, now = this.#context.clock.now()): HolderInfo {
-    const stack = lease.site?.stack;
+    const { driver } = this.#context;
+    const { connection } = lease.slot;
+    const stack = stackOf(lease.site);
     return {
       id: lease.id,
       connection: lease.slot.id,
       label: lease.label ?? lease.scope?.label,
       age: now - lease.startedAt,
-      idleFor: now - lease.lastUsedAt,
-      inTransaction: this.#context.driver.isInTransaction(lease.slot.connection),
+      idleFor: driver.isWorking?.(connection) === true ? 0 : now - lease.lastUsedAt,
+      inTransaction: driver.isInTransaction(connection),
       mode: lease.mode,
       scope: lease.scope?.id,
       ...(stack === undefined ? {} : { stack }),
     };
   }
+}
+
+function describeLeak(kind: LeakKind, pool: string, holder: HolderInfo): string {
+  const who = nameOf(`Lease #${holder.id}`, holder.label, pool);
+  const age = formatDuration(holder.age);
+  const sentence = {
+    overdue: `${who} has been held for ${age}: ${formatState(holder)}.`,
+    returned: `${who} returned after ${age}.`,
+    dropped: `${who} was dropped without release after ${age}, and its connection recovered: ${formatState(holder)}.`,
+  }[kind];
+  const site = formatSite(holder.stack);
+  return site === '' ? sentence : `${sentence} It was acquired ${site}.`;
 }

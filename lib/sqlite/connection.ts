@@ -1,6 +1,7 @@
 import type { Cancellations } from '../cancellations.ts';
 import type { Clock } from '../clock.ts';
 import type { LeaseControl, Residue } from '../driver.ts';
+import { formatCount } from '../wording.ts';
 import type { RawDatabase, RawStatement } from './better-sqlite3.ts';
 import type { WriteLane } from './lane.ts';
 import { flatRows, safeIntegerRows } from './row-mode.ts';
@@ -32,6 +33,8 @@ export interface ConnectionSettings extends WaitSettings {
   readonly busyTimeout: number;
   readonly acquireTimeout: number;
   readonly strictWrites: boolean;
+  /** Whether it is recorded where things are asked for. */
+  readonly capturesStacks: boolean;
   /** Whether nothing can be written. */
   readonly readonly: boolean;
   /** Whether each connection has a database of its own. */
@@ -138,13 +141,15 @@ export class SqliteConnection {
     this.#session = undefined;
     if (session === undefined) return undefined;
     if (session.running > 0 || session.isManaged) session.end();
-    const residue = session.notes && this.#cleanUp(session.notes);
+    const queued = session.managed?.ends.size ?? 0;
+    const found = session.notes && this.#cleanUp(session.notes, session.lease);
+    const residue = queued === 0 ? found : withTrace(found, formatCount(queued, 'queued transaction'));
     if (session.managed !== undefined || session.permit !== undefined) session.cleaned();
     if (this.isRollbackJournal) this.lane.users.delete(session);
     return residue;
   }
 
-  #cleanUp(notes: Notes): Residue | undefined {
+  #cleanUp(notes: Notes, lease: LeaseControl): Residue | undefined {
     const traces: string[] = [];
     const errors: unknown[] = [];
     let reusable = !notes.broken;
@@ -156,6 +161,7 @@ export class SqliteConnection {
       for (const close of iterators) close();
       if (notes.mayBeInTransaction && this.raw.inTransaction) {
         traces.push('open transaction');
+        lease.transactions = 'lost';
         this.raw.exec('ROLLBACK');
       }
       if (notes.mayHaveChangedSchema) {
@@ -202,6 +208,12 @@ export class SqliteConnection {
     }
     return schema;
   }
+}
+
+function withTrace(residue: Residue | undefined, trace: string): Residue {
+  return residue === undefined
+    ? { traces: [trace], reusable: true, errors: [] }
+    : { ...residue, traces: [...residue.traces, trace] };
 }
 
 /** What one schema has and the other has not, in words. */

@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../clock.ts';
 import type { Driver, LeaseControl, Residue } from '../driver.ts';
@@ -66,7 +66,31 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   }
 
   isInTransaction(connection: SqliteConnection): boolean {
-    return connection.raw.inTransaction;
+    return connection.session?.isInTransaction() ?? false;
+  }
+
+  isWorking(connection: SqliteConnection): boolean {
+    return (connection.session?.notes?.backups ?? 0) > 0;
+  }
+
+  isBlocked({ scope, pool, poolId, isBound }: LeaseControl): boolean {
+    // One that code took for itself may come back by another branch of that scope.
+    if (!isBound) return false;
+    // What a scope waits for beside the pool ends with it: its turn in the lane.
+    if (scope?.ends === undefined || scope.ends.size === 0) return false;
+    return this.latest?.lane.holder?.waits?.(pool, poolId) === true;
+  }
+
+  pinnedBytes(connection: SqliteConnection): number | undefined {
+    if (!this.isInTransaction(connection) || connection.isRollbackJournal) return undefined;
+    try {
+      // SQLite keeps it beside the file itself, where the path is that of a link.
+      const { size } = statSync(`${realpathSync(this.#settings.file)}-wal`);
+      return size === 0 ? undefined : size;
+    } catch {
+      // A private database has none, and a file may have been taken away.
+      return undefined;
+    }
   }
 
   close(connection: SqliteConnection): void {

@@ -11,6 +11,8 @@ export interface LaneEntry {
    * Leaves if it has nothing open any more: a transaction that was begun by SQL can end without anybody being told.
    */
   settle(): void;
+  /** Whether it waits for a connection of this pool itself. Not in the first version of the protocol. */
+  waits?(pool: string, poolId: number): boolean;
   /** Whether code in a transaction of `owner`, or in `scope`, runs inside what it is there for. */
   isAround(owner: object | undefined, scope: object | undefined): boolean;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { LeaseControl } from '../driver.ts';
-import type { LeaseMode, WriteHolder } from '../holder.ts';
+import type { LeaseMode, Site, WriteHolder } from '../holder.ts';
+import { stackOf } from '../wording.ts';
 import type { LaneEntry, WriteLane } from './lane.ts';
 
 /** What a permit needs to know of the session that has it. */
@@ -14,6 +15,14 @@ export interface Writer {
   readonly modeWithout: LeaseMode;
   /** It has the permit. */
   arrived(permit: WritePermit): void;
+}
+
+export interface PermitContext {
+  readonly clock: Clock;
+  /** Name of the pool. */
+  readonly pool: string;
+  readonly label: string | undefined;
+  readonly site: Site | undefined;
 }
 
 /** What a session may write for. */
@@ -31,6 +40,8 @@ export class WritePermit implements LaneEntry {
   readonly #clock: Clock;
   readonly #pool: string;
   readonly #label: string | undefined;
+  /** Where it was asked for, while stacks are captured. */
+  readonly #site: Site | undefined;
   /** What it is for, the first claim first. */
   readonly #claims: Claim[];
   /** When a session got it; 0 until then. */
@@ -38,15 +49,12 @@ export class WritePermit implements LaneEntry {
   /** Who writes. `undefined` while the connection is not there yet. */
   #session: Writer | undefined;
 
-  constructor(
-    lane: WriteLane,
-    { clock, pool, label }: { readonly clock: Clock; readonly pool: string; readonly label: string | undefined },
-    claim?: Claim,
-  ) {
+  constructor(lane: WriteLane, { clock, pool, label, site }: PermitContext, claim?: Claim) {
     this.#lane = lane;
     this.#clock = clock;
     this.#pool = pool;
     this.#label = label;
+    this.#site = site;
     this.#claims = claim === undefined ? [] : [claim];
   }
 
@@ -72,7 +80,10 @@ export class WritePermit implements LaneEntry {
   drop(claim: Claim): void {
     const index = this.#claims.lastIndexOf(claim);
     if (index !== -1) this.#claims.splice(index, 1);
-    this.settle();
+    if (this.#claims.length > 0 || this.#session?.mayHoldLock() === true) return;
+    // Whoever is refused in the step in which it leaves is told what it was.
+    this.#claims.push(claim);
+    this.leave();
   }
 
   /** Leaves where nobody has a claim, and nothing is open without one: a transaction that was begun by SQL. */
@@ -83,23 +94,30 @@ export class WritePermit implements LaneEntry {
   /** Lets the next one in. */
   leave(): void {
     const session = this.#session;
-    this.#session = undefined;
     if (session?.permit === this) {
       session.permit = undefined;
       session.lease.mode = session.modeWithout;
     }
     this.#lane.leave(this);
+    this.#session = undefined;
   }
 
   describe(): WriteHolder {
     const session = this.#session;
+    const stack = stackOf(this.#site);
     return {
       pool: this.#pool,
       label: this.#label,
       kind: this.#claims[0] ?? 'raw transaction',
       age: this.#since === 0 ? 0 : this.#clock.now() - this.#since,
       lease: session === undefined || session.lease.ended ? undefined : session.lease.describe(),
+      ...(stack !== undefined && { stack }),
     };
+  }
+
+  waits(pool: string, poolId: number): boolean {
+    const lease = this.#session?.lease;
+    return lease?.pool === pool && lease.poolId === poolId && lease.scope !== undefined && lease.scope.waiting > 0;
   }
 
   isAround(owner: object | undefined, scope: object | undefined): boolean {

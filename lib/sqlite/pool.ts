@@ -5,7 +5,7 @@ import { frames } from '../context.ts';
 import { OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
 import { type AcquireOptions, checkAcquireOptions } from '../options.ts';
-import type { Entry } from '../pool/pool.ts';
+import type { Entry } from '../pool/request.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
@@ -82,15 +82,18 @@ export class SqlitePool extends WritingPool {
     const checked = checkAcquireOptions(options);
     this.#refuseLeftOver();
     const scope = this.liveScope();
-    const request = this.waitRequest(checked, scope?.ref);
     const sharing = this.shared(scope, checked.signal);
+    const { writes } = classify(typeof sql === 'string' ? sql : '');
+    // To read on a connection that is held already leaves nothing to be told of.
+    const leavesTrace = writes !== false || sharing === undefined || sharing instanceof Promise;
+    const request = this.waitRequest(checked, leavesTrace ? entry : undefined, scope?.ref);
     // Not awaited where there is nothing to wait for, so that calls come to the lane in the order they are made.
     const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared !== undefined) return await this.#onLease(shared, sql, run, request);
-    const { writes } = classify(typeof sql === 'string' ? sql : '');
-    const read = () => this.borrow((db) => this.#unlocked(db, run, request), checked, entry);
+    const call = request.site && { since: undefined, site: request.site };
+    const read = () => this.borrow((db) => this.#unlocked(db, run, request), checked, entry, call);
     if (writes === false || !this.#hasLane) return read();
-    if (writes === undefined && !(await this.borrow((db) => isWrite(db, sql), checked, entry))) return read();
+    if (writes === undefined && !(await this.borrow((db) => isWrite(db, sql), checked, entry, call))) return read();
     const taken = this.takeWriter(request, 'statement', entry, scope?.ref);
     return this.lendTo((db) => this.#unlocked(db, run, request), taken);
   }
@@ -154,9 +157,10 @@ export class SqlitePool extends WritingPool {
     const { signal, timeout = this.#acquireTimeout } = checked;
     const deadline = this.#clock.now() + timeout;
     const attempt = (_: LeasedDatabase, connection: SqliteConnection) => connection.checkpoint(mode);
+    const call = this.requests.callOf(this.checkpoint);
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
       const patience = Math.max(deadline - this.#clock.now(), 1);
-      const result = await this.borrow(attempt, { ...checked, timeout: patience }, this.checkpoint);
+      const result = await this.borrow(attempt, { ...checked, timeout: patience }, this.checkpoint, call);
       const left = deadline - this.#clock.now();
       if (!result.busy || mode === 'passive' || left <= 0) return result;
       await setTimeout(Math.min(pause, left), undefined, { signal });

@@ -1,7 +1,7 @@
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
 import { AbortError } from '../errors.ts';
-import type { LeaseMode } from '../holder.ts';
+import type { LeaseMode, Site } from '../holder.ts';
 import type { Transactions } from '../transaction.ts';
 import {
   ReadOnlyError,
@@ -157,10 +157,10 @@ export class Session implements Writer {
   }
 
   /** @throws ReadOnlyError */
-  makePermit(label = this.lease.label, claim?: Claim): WritePermit {
+  makePermit(label = this.lease.label, claim?: Claim, site?: Site): WritePermit {
     const { clock, lane, settings } = this.connection;
     if (settings.readonly) throw new ReadOnlyError(settings.pool, label, 'pool');
-    return new WritePermit(lane, { clock, pool: settings.pool, label }, claim);
+    return new WritePermit(lane, { clock, pool: settings.pool, label, site }, claim);
   }
 
   /** Calls `onArrival` when the session has the lane by another's wait. The function that is returned forgets it. */

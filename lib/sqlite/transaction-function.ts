@@ -1,8 +1,11 @@
 import { types } from 'node:util';
 import type Database from 'better-sqlite3';
+import { noteAttempt, type TransactionMessage, transactions } from '../channels.ts';
 import { frames, levelOf, withLevel } from '../context.ts';
 import { isPromiseLike } from '../events.ts';
+import { captureSite } from '../lease.ts';
 import type { Session } from './session.ts';
+import type { SqliteRequest } from './transaction-options.ts';
 import { transactionsOf } from './verbs.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: as better-sqlite3 types them, so that any function fits
@@ -42,18 +45,28 @@ export function transactionRunner(
 }
 
 function runAsync(session: Session, fn: () => unknown, variant: Variant): Promise<unknown> {
+  const { lease } = session;
   const { clock, settings } = session.connection;
-  return transactionsOf(session).run(fn, {
-    label: session.lease.label,
+  const request: SqliteRequest = {
+    label: lease.label,
     signal: undefined,
     priority: 0,
     timeout: settings.acquireTimeout,
     since: clock.now(),
     scope: undefined,
+    site: settings.capturesStacks ? captureSite(runAsync) : undefined,
     nesting: 'savepoint',
     readOnly: false,
     mode: variant === 'default' ? 'immediate' : variant,
-  });
+  };
+  if (!transactions.isActive) return transactionsOf(session).run(fn, request);
+  const { pool, poolId, label, scope } = lease;
+  const message: TransactionMessage = { pool, poolId, label, mode: request.mode, scope: scope?.id, attempts: 0 };
+  const observed = (): unknown => {
+    noteAttempt(message, lease.describe(), clock.now() - request.since);
+    return fn();
+  };
+  return transactions.trace(message, () => transactionsOf(session).run(observed, request));
 }
 
 function runSync(session: Session, fn: Callback): (variant: Variant, self: unknown, params: unknown[]) => unknown {
@@ -79,7 +92,7 @@ function runSync(session: Session, fn: Callback): (variant: Variant, self: unkno
     if (isPromiseLike(result)) {
       mark.ended = true;
       session.hasEscaped = true;
-      session.lease.hadTransactions = true;
+      session.lease.transactions = 'had';
     }
     return result;
   }

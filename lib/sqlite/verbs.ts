@@ -45,7 +45,7 @@ export function claimLane(session: Session, claim: Claim, request: WaitRequest):
     session.permit.claim(claim);
     return undefined;
   }
-  const permit = session.makePermit(request.label ?? session.lease.label, claim);
+  const permit = session.makePermit(request.label ?? session.lease.label, claim, request.site);
   if (!session.connection.lane.tryEnter(permit)) return waitForLane(session, permit, claim, request);
   permit.give(session);
   return undefined;

@@ -1,11 +1,13 @@
-import { Cancellations } from '../cancellations.ts';
+import type { Cancellations } from '../cancellations.ts';
 import type { Clock } from '../clock.ts';
+import { QueueFullError } from '../congestion-errors.ts';
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
-import { QueueFullError } from '../errors.ts';
+import { AbortError, ClosedError } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import type { TransactionRequest } from '../level.ts';
-import { type Interrupts, pause } from '../pause.ts';
+import { endsOf, type Interrupts, pause } from '../pause.ts';
+import type { Refusal } from '../pool/ledger.ts';
 import { WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
 import { deadlineOf } from '../turnstile.ts';
 import type { LaneEntry, WriteLane } from './lane.ts';
@@ -22,13 +24,20 @@ const rest = 10;
 const remembered = 10_000;
 
 /** What of a request a wait goes by. */
-export type WaitRequest = Pick<TransactionRequest, 'label' | 'signal' | 'priority' | 'timeout' | 'since' | 'scope'>;
+export type WaitRequest = Pick<
+  TransactionRequest,
+  'label' | 'signal' | 'priority' | 'timeout' | 'since' | 'scope' | 'site'
+>;
 
 /** What all who wait in one pool have in common. */
 export interface WaitSettings {
   /** Name of the pool. */
   readonly pool: string;
   readonly maxWaiting: number;
+  /** Somebody queues for the lane; `waiting` counts him too. */
+  readonly onWait: (request: Pick<WaitRequest, 'label' | 'scope'>, waiting: number) => void;
+  /** He is in. */
+  readonly onEntered: (waited: number) => void;
   /** A wait has ended without what was waited for. Durations are milliseconds. */
   readonly onRefused: (error: unknown, label: string | undefined, waited: number) => void;
 }
@@ -40,13 +49,16 @@ export interface WaitSettings {
 export async function enterLane(
   lane: WriteLane,
   entry: LaneEntry,
-  { label, signal, priority, timeout, since, scope }: WaitRequest,
-  { pool, maxWaiting, onRefused }: WaitSettings,
+  request: WaitRequest,
+  { pool, maxWaiting, onWait, onEntered, onRefused }: WaitSettings,
   clock: Clock,
   ends: readonly Cancellations[],
 ): Promise<void> {
-  const timeoutError = () =>
-    new WriteTimeoutError(pool, timeout, label, { holder: lane.holder?.describe(), waiting: lane.waiting });
+  const { label, signal, priority, timeout, since, scope } = request;
+  const timeoutError = (position: number | undefined, lateBy: number) => {
+    const state = { holder: lane.holder?.describe(), waiting: lane.waiting };
+    return new WriteTimeoutError(pool, { timeout, label, position, lateBy }, state);
+  };
   const deadline = deadlineOf(since, timeout, clock);
   const turn = {
     holder: entry,
@@ -58,13 +70,17 @@ export async function enterLane(
     timeoutError,
   };
   try {
+    if (signal?.aborted) throw new AbortError(signal);
     const { holder } = lane;
     if (holder !== undefined && isAround(holder)) throw new WriteLockedError(pool, holder.describe(), 'own');
     if (holder !== undefined && lane.waiting >= maxWaiting) {
       throw new QueueFullError({ pool, max: 1, leased: 1, waiting: lane.waiting, holders: [] }, holder.describe());
     }
     const all = scope === undefined ? ends : endsOf({ scope }, ...ends);
-    await lane.enter(turn, all);
+    const entering = lane.enter(turn, all);
+    if (lane.waiting > 0) onWait(request, lane.waiting);
+    await entering;
+    onEntered(clock.now() - since);
     if (lane.metOthersAt !== -Infinity && needsRest(lane, clock.now()))
       await restIn(lane, entry, clock, { signal, ends: all });
   } catch (error) {
@@ -111,13 +127,6 @@ export function isInside(is: (owner: object | undefined, scope: ScopeRef | undef
   return false;
 }
 
-/** What a wait ends with: the scope it is in, too. */
-export function endsOf({ scope }: Pick<WaitRequest, 'scope'>, ...ends: Cancellations[]): readonly Cancellations[] {
-  if (scope === undefined) return ends;
-  scope.ends ??= new Cancellations();
-  return [...ends, scope.ends];
-}
-
 /** What a wait for another process's lock needs to know. */
 export interface Locked {
   readonly lease: LeaseControl;
@@ -161,7 +170,8 @@ async function retry<Result>(
     const left = since + timeout - clock.now();
     if (left <= 0) {
       const state = { holder: undefined, waiting: lane.waiting };
-      const error = new WriteTimeoutError(settings.pool, timeout, label ?? lease.label, state, { cause: busy });
+      const waiter = { timeout, label: label ?? lease.label, position: undefined, lateBy: -left };
+      const error = new WriteTimeoutError(settings.pool, waiter, state, { cause: busy });
       settings.onRefused(error, label ?? lease.label, clock.now() - since);
       throw error;
     }
@@ -195,4 +205,12 @@ export function isLockFailure(error: unknown): boolean {
 
 function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+/** What a wait that ended in vain counts as, `undefined` for nothing. */
+export function refusalOf(error: unknown): Refusal | undefined {
+  if (error instanceof WriteTimeoutError) return 'timeouts';
+  if (error instanceof QueueFullError) return 'refused';
+  // A pool that closes counts nobody; a write that could never begin has not waited.
+  return error instanceof ClosedError || error instanceof WriteLockedError ? undefined : 'aborted';
 }

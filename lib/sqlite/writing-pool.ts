@@ -1,6 +1,7 @@
+import { acquires } from '../channels.ts';
 import type { Clock } from '../clock.ts';
 import { frames } from '../context.ts';
-import { ClosedError, OpenError, QueueFullError } from '../errors.ts';
+import { ClosedError } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import {
@@ -9,21 +10,24 @@ import {
   checkAcquireOptions,
   checkFunction,
   checkScopeOptions,
+  checkStatsOptions,
   type ReadOptions,
   type ScopeOptions,
+  type StatsOptions,
 } from '../options.ts';
-import { within } from '../pause.ts';
-import { handleOf } from '../pool/lender.ts';
-import type { Entry, Refusal } from '../pool/pool.ts';
-import type { SlotLease } from '../pool/slot.ts';
-import type { PoolStats } from '../stats.ts';
+import { endsOf } from '../pause.ts';
+import type { Entry } from '../pool/request.ts';
+import { handleOf, type SlotLease } from '../pool/slot.ts';
+import { traceAcquire } from '../pool/trace.ts';
+import { DurationRecorder, type Durations, type LabelStats, type PoolStats } from '../stats.ts';
 import type { Transactions } from '../transaction.ts';
-import { ReadOnlyError, WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
+import { ReadOnlyError, WriteLockedError } from '../transaction-errors.ts';
 import { TransactionalPool } from '../transactional-pool.ts';
 import type { SqliteConnection } from './connection.ts';
 import { SqliteDriver } from './driver.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
 import type { WriteLane } from './lane.ts';
+import { LaneFinder } from './lane-finder.ts';
 import type { NormalizedOptions } from './options.ts';
 import { type Claim, WritePermit } from './permit.ts';
 import {
@@ -35,7 +39,7 @@ import {
   type WriteOption,
 } from './transaction-options.ts';
 import { claimLane, transactionsOf } from './verbs.ts';
-import { endsOf, enterLane, isInside, isLockFailure, type WaitRequest } from './waiting.ts';
+import { enterLane, isInside, isLockFailure, refusalOf, type WaitRequest } from './waiting.ts';
 
 type SqliteLease = SlotLease<SqliteConnection, LeasedDatabase>;
 
@@ -45,14 +49,18 @@ export interface SqlitePoolStats extends PoolStats {
   readonly laneHeld: number;
   /** How many in this process wait for the write lane of the file. */
   readonly laneWaiting: number;
+  /** From the call to its turn, of those in this pool that had to queue for the write lane and got in. */
+  readonly laneWaitTime: Durations;
 }
 
 /** A pool of one SQLite file whose writers queue in the file's write lane. */
 export abstract class WritingPool extends TransactionalPool<SqliteConnection, LeasedDatabase, SqliteRequest> {
   readonly #driver: SqliteDriver;
   readonly #settings: NormalizedOptions['sqlite'];
-  /** The first opening of the lane's connection, while it is under way. */
-  #opening: Promise<void> | undefined;
+  readonly #laneWaits = new DurationRecorder();
+  readonly #lanes: LaneFinder;
+  /** Those that wait for the lane without a connection, or for the file to be opened. */
+  #queued = 0;
 
   constructor(
     { pool, sqlite }: NormalizedOptions,
@@ -61,12 +69,27 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   ) {
     const settings: NormalizedOptions['sqlite'] = {
       ...sqlite,
-      onRefused: (error, label, waited) => this.noteRefusal(refusalOf(error), label, waited, error),
+      onWait: (waiter, waiting) => {
+        this.ledger.waits('write lane', waiter.label, waiting);
+        this.waitsBeside(waiter);
+      },
+      onEntered: (waited) => this.#laneWaits.record(waited),
+      onRefused: (error, label, waited) => {
+        const kind = refusalOf(error);
+        if (kind !== undefined) this.ledger.refused(kind, label, waited, error);
+      },
     };
     const driver = new SqliteDriver(settings, clock);
     super(driver, pool, hooks, clock);
     this.#driver = driver;
     this.#settings = settings;
+    this.#lanes = new LaneFinder({
+      settings,
+      clock,
+      known: () => driver.latest?.lane,
+      open: () => this.reserve.fill(),
+      openError: () => this.reserve.inventory.lastOpenError,
+    });
   }
 
   /**
@@ -136,7 +159,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const { write, rest } = checkWrite(options);
     const checked = checkAcquireOptions(rest);
     if (!write) return super.connection(checked);
-    const request = this.waitRequest(checked);
+    const request = this.waitRequest(checked, this.connection);
     const db = await this.bindHere((ref) => this.takeWriter(request, 'write scope', this.connection, ref, ref));
     // It may have had one already, for reading.
     const session = sessionOf(db);
@@ -147,13 +170,21 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     return db;
   }
 
-  override stats(): SqlitePoolStats {
+  override stats(): SqlitePoolStats;
+  override stats(options: StatsOptions): LabelStats[];
+  override stats(options?: StatsOptions): SqlitePoolStats | LabelStats[] {
+    if (checkStatsOptions(options)?.by !== undefined) return super.stats(options as StatsOptions);
     const lane = this.#driver.latest?.lane;
     return {
       ...super.stats(),
       laneHeld: lane?.holder === undefined ? 0 : 1,
       laneWaiting: lane?.waiting ?? 0,
+      laneWaitTime: this.#laneWaits.summary(),
     };
+  }
+
+  protected override get waitingBeside(): number {
+    return this.#queued;
   }
 
   override async close(options?: CloseOptions): Promise<void> {
@@ -179,7 +210,8 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const readsOnly = mode === 'read' || (mode === 'deferred' && this.#settings.readonly);
     // The one connection of a private database is the lane's as well: whoever has it may write.
     if (this.#settings.isPrivate) this.#refuseInside();
-    if (readsOnly || this.#settings.isPrivate) return this.take(request, entry, scope);
+    if (readsOnly || this.#settings.isPrivate)
+      return this.take(request, entry, scope, undefined, { since: undefined, site: request.site });
     return this.takeWriter(request, 'transaction', entry, scope);
   }
 
@@ -193,8 +225,19 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   ): SqliteLease | Promise<SqliteLease> {
     if (this.closed) throw new ClosedError(this.name);
     if (this.#settings.readonly) throw new ReadOnlyError(this.name, request.label, 'pool');
-    const lend = (): SqliteLease | Promise<SqliteLease> =>
-      this.takeReserve(this.#acquireOptions(request), entry, scope, holder);
+    const take = () => this.#takeWriter(request, claim, entry, scope, holder);
+    return acquires.isActive ? traceAcquire(this.events.pool, request, take) : take();
+  }
+
+  #takeWriter(
+    request: WaitRequest,
+    claim: Claim,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+    holder: ScopeRef | undefined,
+  ): SqliteLease | Promise<SqliteLease> {
+    const lend = (since?: number): SqliteLease | Promise<SqliteLease> =>
+      this.takeReserve(this.#acquireOptions(request, since), entry, scope, holder, { since, site: request.site });
     if (this.#settings.isPrivate) return this.#takeOnly(request, claim, lend);
     const lane = this.#driver.latest?.lane;
     const permit = lane && this.#makePermit(lane, request, claim);
@@ -217,7 +260,8 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     }
   }
 
-  protected waitRequest(options: AcquireOptions, scope = this.scope()): WaitRequest {
+  /** @param entry whose caller is to be recorded */
+  protected waitRequest(options: AcquireOptions, entry: Entry | undefined, scope = this.scope()): WaitRequest {
     return {
       label: options.label ?? scope?.label,
       signal: joinSignals(options.signal, scope?.signal),
@@ -225,13 +269,14 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       timeout: options.timeout ?? this.acquireTimeout,
       since: this.clock.now(),
       scope,
+      site: entry && this.requests.siteOf(entry),
     };
   }
 
   async #withWriter<Result>(fn: (db: LeasedDatabase) => Result, options: ScopeOptions): Promise<Awaited<Result>> {
     const around = frames.getStore();
     const outer = this.liveScope(around);
-    const request = this.waitRequest(options);
+    const request = this.waitRequest(options, this.withConnection);
     const sharing = options.fresh ? undefined : this.shared(outer, options.signal);
     const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared === undefined) {
@@ -252,7 +297,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const { write, rest } = checkWrite(options);
     if (!write) return super.acquire(rest);
     const scope = this.scope();
-    const request = this.waitRequest(checkAcquireOptions(rest), scope);
+    const request = this.waitRequest(checkAcquireOptions(rest), this.acquire, scope);
     return handleOf(await this.takeWriter(request, 'write scope', this.acquire, scope, scope));
   }
 
@@ -265,12 +310,10 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     if (db === undefined) return undefined;
     const session = sessionOf(db);
     const permit = session.makePermit(session.lease.label, 'write scope');
-    if (db.open && session.connection.lane.tryEnter(permit)) {
-      permit.give(session);
-      return db;
-    }
-    db.close();
-    return undefined;
+    const isIn = db.open && session.connection.lane.tryEnter(permit);
+    if (isIn) permit.give(session);
+    else db.close();
+    return isIn ? db : undefined;
   }
 
   /** The pool's one connection, which nobody else can write on. */
@@ -297,59 +340,36 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   async #takeInTurn(
     request: WaitRequest,
     claim: Claim,
-    lend: () => SqliteLease | Promise<SqliteLease>,
+    lend: (since?: number) => SqliteLease | Promise<SqliteLease>,
   ): Promise<SqliteLease> {
-    for (;;) {
-      // Also so that nothing goes round here without an end.
-      if (this.closed) throw new ClosedError(this.name);
-      if (this.clock.now() >= request.since + request.timeout) throw this.#timeoutError(request);
-      const found = this.#driver.latest?.lane ?? this.#findLane(request);
-      const lane = found instanceof Promise ? await found : found;
-      const permit = this.#makePermit(lane, request, claim);
-      if (!lane.tryEnter(permit)) {
-        await enterLane(lane, permit, request, this.#settings, this.clock, [this.#settings.ends]);
-      }
-      try {
-        // So that the end of the scope asks who waits here.
-        if (request.scope !== undefined) endsOf(request);
-        const taken = lend();
-        const lease = this.#give(permit, lane, taken instanceof Lease ? taken : await taken);
-        if (lease !== undefined) return lease;
-      } catch (error) {
-        permit.leave();
-        throw error;
-      }
-    }
-  }
-
-  /** Which file it is, and so which lane, is known once it has been opened: that may make the file. */
-  #findLane(request: WaitRequest): WriteLane | Promise<WriteLane> {
-    this.#opening ??= this.reserveReady().finally(() => {
-      this.#opening = undefined;
-    });
-    // Who has the lane by then and waits for the connection is told by that.
-    this.#opening.catch(() => {});
-    // Known by now, unless it could not be opened at once. So nobody who comes later gets in first.
-    return this.#driver.latest?.lane ?? this.#laneOpened(this.#opening, request);
-  }
-
-  async #laneOpened(opening: Promise<void>, request: WaitRequest): Promise<WriteLane> {
-    const left = request.since + request.timeout - this.clock.now();
-    const interrupts = { signal: request.signal, ends: endsOf(request, this.#settings.ends) };
+    this.#queued++;
     try {
-      await within(opening, this.clock, left, () => this.#timeoutError(request), interrupts);
-    } catch (error) {
-      if (!(error instanceof OpenError)) this.#settings.onRefused(error, request.label, request.timeout - left);
-      throw error;
+      for (;;) {
+        // Also so that nothing goes round here without an end.
+        if (this.closed) throw new ClosedError(this.name);
+        if (this.clock.now() >= request.since + request.timeout) throw this.#lanes.timeoutError(request);
+        const found = this.#lanes.find(request);
+        const lane = found instanceof Promise ? await found : found;
+        const permit = this.#makePermit(lane, request, claim);
+        if (!lane.tryEnter(permit)) {
+          await enterLane(lane, permit, request, this.#settings, this.clock, [this.#settings.ends]);
+        }
+        try {
+          // It may have ended in the same step in which the turn came.
+          if (request.scope?.ended === true) throw this.scopeEnded(request.scope);
+          // So that the end of the scope asks who waits here.
+          if (request.scope !== undefined) endsOf(request);
+          const taken = lend(request.since);
+          const lease = this.#give(permit, lane, taken instanceof Lease ? taken : await taken);
+          if (lease !== undefined) return lease;
+        } catch (error) {
+          permit.leave();
+          throw error;
+        }
+      }
+    } finally {
+      this.#queued--;
     }
-    const lane = this.#driver.latest?.lane;
-    // Not in a pool that writes: every connection of it has one.
-    if (lane === undefined) throw new ReadOnlyError(this.name, request.label, 'pool');
-    return lane;
-  }
-
-  #timeoutError({ label, timeout }: WaitRequest): WriteTimeoutError {
-    return new WriteTimeoutError(this.name, timeout, label, { holder: undefined, waiting: 0 });
   }
 
   /** Gives the lane to a lease, unless its connection turns out to be of another file, put in the place of the first. */
@@ -367,19 +387,13 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     return undefined;
   }
 
-  #makePermit(lane: WriteLane, { label }: WaitRequest, claim: Claim): WritePermit {
-    return new WritePermit(lane, { clock: this.clock, pool: this.name, label }, claim);
+  #makePermit(lane: WriteLane, { label, site }: WaitRequest, claim: Claim): WritePermit {
+    return new WritePermit(lane, { clock: this.clock, pool: this.name, label, site }, claim);
   }
 
   /** What is left of a request for an acquire. */
-  #acquireOptions({ label, signal, priority, timeout, since }: WaitRequest): AcquireOptions {
-    return { label, signal, priority, timeout: Math.max(since + timeout - this.clock.now(), 1) };
+  #acquireOptions({ label, signal, priority, timeout }: WaitRequest, since: number | undefined): AcquireOptions {
+    const left = since === undefined ? timeout : Math.max(since + timeout - this.clock.now(), 1);
+    return { label, signal, priority, timeout: left };
   }
-}
-
-function refusalOf(error: unknown): Refusal | undefined {
-  if (error instanceof WriteTimeoutError) return 'timeouts';
-  if (error instanceof QueueFullError) return 'refused';
-  // A pool that closes counts nobody; a write that could never begin has not waited.
-  return error instanceof ClosedError || error instanceof WriteLockedError ? undefined : 'aborted';
 }

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { AcquireTimeoutError } from '../../lib/errors.ts';
+import type { AcquireTimeoutError } from '../../lib/congestion-errors.ts';
 import type { PoolEvents } from '../../lib/events.ts';
 import type { PoolOptions } from '../../lib/options.ts';
 import { attempt, fakePool, type TestContext } from '../support/driver.ts';
@@ -29,7 +29,14 @@ test('where every lease is held by a scope that waits for another, the ring is r
   both.open();
   await settled();
   t.is(deadlocks.length, 1);
-  const { label, holders } = deadlocks[0] as PoolEvents['deadlock'];
+  const { label, holders, message: announcement } = deadlocks[0] as PoolEvents['deadlock'];
+  t.is(
+    announcement,
+    'Suspected deadlock in "fake": every lease is held by a scope that itself waits for a connection of this pool. ' +
+      'Use the connection the scope already has, or take both before either is needed.' +
+      '\n  #1  a                 0 ms   last used 0 ms ago' +
+      '\n  #2  b                 0 ms   last used 0 ms ago',
+  );
   t.is(label, 'b again');
   t.deepEqual(
     holders.map((holder) => [holder.label, holder.scope]),
@@ -44,7 +51,9 @@ test('where every lease is held by a scope that waits for another, the ring is r
   t.true(suspectedDeadlock);
   t.true(
     message.endsWith(
-      '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.',
+      '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.' +
+        '\n  What to do: use the connection that the scope has already, or take all that it needs before it does anything ' +
+        'else. Set "leakThreshold" to see here where each lease was acquired.',
     ),
     message,
   );

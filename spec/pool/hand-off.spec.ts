@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import test from 'ava';
-import { type AcquireTimeoutError, ReleasedError } from '../../lib/errors.ts';
+import type { AcquireTimeoutError } from '../../lib/congestion-errors.ts';
+import { ReleasedError } from '../../lib/errors.ts';
 import { attempt, type FakeHandle, fakePool } from '../support/driver.ts';
 import { settled } from '../support/gate.ts';
 

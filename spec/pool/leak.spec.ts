@@ -66,15 +66,21 @@ test('without a finite leakThreshold nothing is reported and no stack captured',
   );
 });
 
-test('with stacks, a use after release tells where the lease ended', async (t) => {
-  const { pool } = fakePool(t, { leakThreshold: 2000 });
+test('with stacks, a use after release tells where the lease ended that was held too long', async (t) => {
+  const { pool, clock } = fakePool(t, { leakThreshold: 2000 });
   const db = await pool.acquire();
+  await clock.pass(3000);
   async function finish() {
     await db.release();
   }
   await finish();
   const error = t.throws(() => db.use(), { code: 'ERR_LEASEHOLD_RELEASED' });
-  t.regex(error?.message ?? '', /\n {2}It ended\n(.*\n)*.*at finish /);
+  const place = String.raw`\(?spec/pool/leak\.spec\.[tj]s:\d+:\d+\)?`;
+  const release = String.raw`FakeHandle\.release \(spec/support/driver\.[tj]s:\d+:\d+\)`;
+  t.regex(
+    error?.message ?? '',
+    new RegExp(`\n {2}It was acquired at ${place}\\.\n {2}It was ended at ${release} from finish ${place}\\.$`),
+  );
 });
 
 /** Acquires and forgets the handle. Apart, so that no frame of a test keeps it. */

@@ -1,5 +1,6 @@
 import test from 'ava';
-import { type AcquireTimeoutError, OpenError, OptionsError } from '../../lib/errors.ts';
+import type { AcquireTimeoutError } from '../../lib/congestion-errors.ts';
+import { OpenError, OptionsError } from '../../lib/errors.ts';
 import { attempt, FakeDriver, fakePool, TransientError } from '../support/driver.ts';
 import { type Gate, gate, settled } from '../support/gate.ts';
 
@@ -103,7 +104,10 @@ for (const asynchronous of [false, true]) {
     t.like(waiting.error, { code: 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT', cause: locked });
     t.is(
       (waiting.error as AcquireTimeoutError).message,
-      'Timed out after 3000 ms waiting for a connection of "app" (0 of 2 in use, 1 waiting).\n  Opening a connection failed: locked',
+      'Timed out after 3000 ms waiting for a connection of "app" (0 of 2 in use, 1 waiting, this one as number 1).' +
+        '\n  The last attempt to get a connection ready failed: locked' +
+        '\n  What to do: not all connections are in use, so find out what keeps the others from being opened or handed ' +
+        'on: the file, or a hook.',
     );
   });
 }

@@ -27,6 +27,7 @@ test('the life of a connection is told by events in order', async (t) => {
   t.deepEqual(log, [
     ['open', { connection: 1, took: 30 }],
     ['acquire', { lease: 1, connection: 1, label: 'first', waited: 30 }],
+    ['wait', { for: 'connection', label: undefined, waiting: 1 }],
     ['release', { lease: 1, connection: 1, label: 'first', held: 70 }],
     ['acquire', { lease: 2, connection: 1, label: undefined, waited: 70 }],
     ['release', { lease: 2, connection: 1, label: undefined, held: 0 }],

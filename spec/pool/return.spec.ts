@@ -4,12 +4,23 @@ import type { PoolEventName } from '../../lib/events.ts';
 import { attempt, fakePool } from '../support/driver.ts';
 import { gate, settled } from '../support/gate.ts';
 
+const advice = 'Await all work before the end, and finish what it began.';
+
 test('a residue that could be cleaned up is reported, and the connection pooled', async (t) => {
   const { pool } = fakePool(t);
   const events: unknown[] = [];
   pool.on('dirty', (event) => events.push(event));
   await pool.withConnection((db) => db.begin(), { label: 'job' });
-  t.deepEqual(events, [{ lease: 1, connection: 1, label: 'job', scope: 1, traces: ['open transaction'] }]);
+  t.deepEqual(events, [
+    {
+      lease: 1,
+      connection: 1,
+      label: 'job',
+      scope: 1,
+      traces: ['open transaction'],
+      message: `Scope #1 "job" of "fake" left behind: open transaction. ${advice}`,
+    },
+  ]);
   t.like(pool.stats(), { idle: 1, counters: { dirty: 1, discarded: 0 } });
 });
 
@@ -23,7 +34,14 @@ test('a residue that can not be cleaned up is reported, and the connection disca
   db.soil('pragma', 'user function');
   await db.release();
   t.deepEqual(events, [
-    { lease: 1, connection: 1, label: undefined, scope: undefined, traces: ['pragma', 'user function'] },
+    {
+      lease: 1,
+      connection: 1,
+      label: undefined,
+      scope: undefined,
+      traces: ['pragma', 'user function'],
+      message: `Lease #1 of "fake" left behind: pragma, user function. ${advice}`,
+    },
     { connection: 1, reason: 'pragma, user function' },
     { connection: 1, reason: 'pragma, user function' },
   ]);
@@ -172,7 +190,7 @@ function fail(name: string, later: boolean): unknown {
 
 test('listeners that throw or reject disturb nothing and are reported', async (t) => {
   const { pool, clock } = fakePool(t, { max: 1 });
-  const names: PoolEventName[] = ['open', 'close', 'acquire', 'release', 'discard', 'dirty', 'timeout'];
+  const names: PoolEventName[] = ['open', 'close', 'wait', 'acquire', 'release', 'discard', 'dirty', 'timeout'];
   for (const name of names) {
     for (const later of [false, true]) pool.on(name, () => fail(name, later));
   }

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { type AcquireTimeoutError, QueueFullError } from '../../lib/errors.ts';
+import { type AcquireTimeoutError, QueueFullError } from '../../lib/congestion-errors.ts';
 import { attempt, type FakeConnection, FakeDriver, fakePool } from '../support/driver.ts';
 import { gate, settled } from '../support/gate.ts';
 
@@ -18,11 +18,14 @@ test('an acquire gives up after acquireTimeout, and says who holds what', async 
   const error = waiting.error as AcquireTimeoutError;
   t.is(
     error.message,
-    'Timed out after 5000 ms waiting for a connection of "app" for "POST /order" (2 of 2 in use, 2 waiting).' +
+    'Timed out after 5000 ms waiting for a connection of "app" for "POST /order" (2 of 2 in use, 2 waiting, ' +
+      'this one as number 2).' +
       '\n  #1  GET /report       5.2 s   transaction open, last used 5.2 s ago' +
-      '\n  #2  no label          5.1 s   last used 5.1 s ago',
+      '\n  #2  no label          5.1 s   last used 5.1 s ago' +
+      '\n  What to do: #1 and #2 have not used the connection for most of that time: look there for a release that is missing, ' +
+      'or for slow work between two statements. Set "leakThreshold" to see here where each lease was acquired.',
   );
-  t.like(error, { timeout: 5000, label: 'POST /order', pool: 'app', max: 2, leased: 2, waiting: 2 });
+  t.like(error, { timeout: 5000, label: 'POST /order', position: 2, pool: 'app', max: 2, leased: 2, waiting: 2 });
   t.like(error, { code: 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT', suspectedDeadlock: false });
   t.deepEqual(
     error.holders.map(({ id, label, age, idleFor, inTransaction, stack }) => [
@@ -52,7 +55,7 @@ test('while stacks are captured, a timeout shows where each holder acquired', as
   const { message, holders } = waiting.error as AcquireTimeoutError;
   t.regex(
     message,
-    /\n {2}#1 {2}a\\u0007b\\u202ec\\u000ad {2}5\.0 s {3}last used 5\.0 s ago {3}at report \(.*timeouts\.spec\.[tj]s:\d+:\d+\)$/,
+    /\n {2}#1 {2}a\\u0007b\\u202ec\\u000ad {2}5\.0 s {3}last used 5\.0 s ago {3}at report \(spec\/pool\/timeouts\.spec\.[tj]s:\d+:\d+\) from spec\/pool\/timeouts\.spec\.[tj]s:\d+:\d+\n {2}What to do: #1 has not used .* two statements\.$/,
   );
   t.regex(holders[0]?.stack ?? '', /^Error\n\s+at report .*\n\s+at /);
 });
@@ -133,7 +136,8 @@ test('beyond maxWaiting an acquire is refused at once', async (t) => {
   const error = await t.throwsAsync(pool.acquire(), { instanceOf: QueueFullError });
   t.is(
     error?.message,
-    'The queue of "app" is full: 2 are waiting (1 of 1 in use). Shed load, or raise "maxWaiting".' +
+    'The queue of "app" is full: 2 are waiting (1 of 1 in use). Shed load, or raise "maxWaiting". ' +
+      'Set "leakThreshold" to see here where each lease was acquired.' +
       '\n  #1  holder            0 ms   last used 0 ms ago',
   );
   t.like(error, { pool: 'app', max: 1, leased: 1, waiting: 2, holders: { length: 1 } });

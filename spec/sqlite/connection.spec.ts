@@ -169,7 +169,10 @@ for (const [name, { leave, traces, pooled = false }] of Object.entries(leavings)
       },
       { label: 'untidy' },
     );
-    t.deepEqual(dirt, [{ ...left, traces }] as unknown[]);
+    const message =
+      `Scope #${left.scope} "untidy" of "app" left behind: ${traces.join(', ')}. ` +
+      'Await all work before the end, and finish what it began.';
+    t.deepEqual(dirt, [{ ...left, traces, message }] as unknown[]);
     await pool.withConnection((db) => {
       t.deepEqual(observe(db), before);
       t.is(onlyConnection(pool) === left.connection, pooled);

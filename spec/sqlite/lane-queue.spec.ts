@@ -1,5 +1,6 @@
 import test from 'ava';
-import { ClosedError, QueueFullError, ScopeEndedError } from '../../lib/errors.ts';
+import { QueueFullError } from '../../lib/congestion-errors.ts';
+import { ClosedError, ScopeEndedError } from '../../lib/errors.ts';
 import { SqlitePool } from '../../lib/sqlite/pool.ts';
 import { FakeClock } from '../support/clock.ts';
 import { temporaryFile } from '../support/files.ts';

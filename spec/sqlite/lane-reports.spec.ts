@@ -68,11 +68,13 @@ for (const [kind, hold] of Object.entries(holders)) {
     t.is(error.code, 'ERR_LEASEHOLD_WRITE_TIMEOUT');
     t.is(
       error.message,
-      'Timed out after 3000 ms waiting to write to "app" for "GET /report" (2 waiting).\n' +
-        `  POST /order  ${kind} of pool "orders" for 4.5 s, last used 4.5 s ago`,
+      'Timed out after 3000 ms waiting to write to "app" for "GET /report" (2 waiting, this one as number 1).' +
+        `\n  POST /order  ${kind} of pool "orders" for 4.5 s, last used 4.5 s ago` +
+        '\n  What to do: look at what the holder awaits while it may write, and do that before or after; or wait longer. ' +
+        'Set "leakThreshold" to see here where the holder asked for it.',
     );
     const { holder, ...fields } = error;
-    t.like(fields, { pool: 'app', timeout: 3000, label: 'GET /report', waiting: 2 });
+    t.like(fields, { pool: 'app', timeout: 3000, label: 'GET /report', position: 1, waiting: 2 });
     t.is(error.cause, undefined);
     t.like(holder, { pool: 'orders', label: 'POST /order', kind, age: 4500 });
     t.like(holder?.lease, { label: 'POST /order', age: 4500, idleFor: 4500, mode: 'write' });
@@ -103,7 +105,7 @@ for (const [kind, hold] of Object.entries(holders)) {
   test(`no value bound by a ${kind} or by who waits for it shows in errors, events and gauges`, async (t) => {
     const { clock, pool, orders } = await twoPools(t, { leakThreshold: 60_000, maxWaiting: 1 });
     const said: unknown[] = [];
-    for (const name of ['timeout', 'acquire', 'release', 'dirty', 'discard', 'error'] as const) {
+    for (const name of ['wait', 'timeout', 'acquire', 'release', 'dirty', 'discard', 'leak', 'error'] as const) {
       pool.on(name, (event: PoolEvents[typeof name]) => said.push(event));
       orders.on(name, (event: PoolEvents[typeof name]) => said.push(event));
     }
@@ -135,7 +137,7 @@ test('a label from outside can not break out of its line', async (t) => {
   await settled();
   await clock.pass(1);
   const { message } = await refused;
-  t.is(message.split(/[\n\r]/).length, 2);
+  t.is(message.split(/[\n\r]/).length, 3, 'of the wait, of the holder, and what to do');
   t.false(message.includes('\u202e'));
   holder.close();
 });

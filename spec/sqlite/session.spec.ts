@@ -202,16 +202,19 @@ test('discard() after release does not touch the connection of the next holder',
   t.is(pool.stats().counters.discarded, 0);
 });
 
-test('the error of a late use has the stacks of release and use', async (t) => {
+test('the error of a late use has the stacks of acquire and use, and that of what took the lease away', async (t) => {
   const pool = await samplePool(t);
-  const db = await pool.acquire();
-  (function releaseIt() {
-    db.close();
+  const db = await (async function acquireIt() {
+    return pool.acquire();
+  })();
+  (function takeItAway() {
+    pool.closeOverdue(0);
   })();
   const error = t.throws<ReleasedError>(function useIt() {
     db.exec('SELECT 1');
   });
-  t.regex(error?.releaseStack ?? '', /releaseIt/);
+  t.regex(error?.acquireStack ?? '', /acquireIt/);
+  t.regex(error?.releaseStack ?? '', /takeItAway/);
   t.regex(error?.stack ?? '', /useIt/);
 });
 

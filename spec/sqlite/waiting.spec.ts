@@ -25,9 +25,22 @@ function harness() {
   const clock = new FakeClock();
   const lane = new WriteLane(clock);
   const refused: unknown[] = [];
-  const settings = { pool: 'app', maxWaiting: 10, onRefused: (error: unknown) => void refused.push(error) };
+  const settings = {
+    pool: 'app',
+    maxWaiting: 10,
+    onWait: () => {},
+    onEntered: () => {},
+    onRefused: (error: unknown) => void refused.push(error),
+  };
   const ends = new Cancellations();
-  const request = { label: undefined, signal: undefined, priority: 0, timeout: 1000, scope: undefined };
+  const request = {
+    label: undefined,
+    signal: undefined,
+    priority: 0,
+    timeout: 1000,
+    scope: undefined,
+    site: undefined,
+  };
   /** Has one wait behind another who leaves at once. Says when it is through. */
   const pass = () => {
     const [first, second] = [new Entry(), new Entry()];

@@ -1,4 +1,4 @@
-import type { LeaseControl } from '../../lib/driver.ts';
+import type { LeaseControl, TransactionHistory } from '../../lib/driver.ts';
 import type { LeaseMode } from '../../lib/holder.ts';
 import type { TransactionRequest } from '../../lib/level.ts';
 import type { TransactionVerbs } from '../../lib/transaction.ts';
@@ -11,7 +11,9 @@ class EndedLeaseError extends Error {
 /** A lease that only knows whether it is held. */
 export class FakeLease implements LeaseControl {
   readonly pool = 'fake';
-  hadTransactions = false;
+  readonly poolId = 1;
+  transactions: TransactionHistory = 'none';
+  readonly isBound = false;
   readonly label = 'lease';
   ended = false;
   mode: LeaseMode = 'connection';

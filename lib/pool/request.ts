@@ -1,0 +1,61 @@
+import type { Clock } from '../clock.ts';
+import { joinSignals, type ScopeRef, type Site } from '../holder.ts';
+import { captureSite } from '../lease.ts';
+import type { AcquireOptions, PoolSettings } from '../options.ts';
+import type { WaiterRequest } from '../waiters.ts';
+
+/** A function of the public API, for stacks to begin at its caller. */
+export type Entry = (...args: never[]) => unknown;
+
+/** A call of the public API that did something else before it takes a connection. */
+export interface Call {
+  /** When it began to wait for that, if it had to. Time of the pool's clock. */
+  readonly since: number | undefined;
+  /** Where, if stacks are captured. */
+  readonly site: Site | undefined;
+}
+
+/** Makes what the callers of one pool ask for into requests. */
+export class Requests {
+  readonly #settings: PoolSettings;
+  readonly #clock: Clock;
+  readonly #capturesStacks: boolean;
+
+  constructor(settings: PoolSettings, clock: Clock) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#capturesStacks = settings.leakThreshold !== Infinity;
+  }
+
+  /** Where the caller of `entry` is, while stacks are captured. Only while it is on the stack, so before any `await`. */
+  siteOf(entry: Entry): Site | undefined {
+    return this.#capturesStacks ? captureSite(entry) : undefined;
+  }
+
+  /** What to take a connection with after an `await`. `undefined` where nothing would be lost. */
+  callOf(entry: Entry): Call | undefined {
+    return this.#capturesStacks ? { since: undefined, site: captureSite(entry) } : undefined;
+  }
+
+  make(
+    options: AcquireOptions,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+    holder: ScopeRef | undefined,
+    wants: WaiterRequest['wants'],
+    call?: Call,
+  ): WaiterRequest {
+    return {
+      label: options.label ?? scope?.label,
+      signal: joinSignals(options.signal, scope?.signal),
+      priority: options.priority ?? 0,
+      timeout: options.timeout ?? this.#settings.acquireTimeout,
+      since: this.#clock.now(),
+      scope,
+      holder,
+      askedAt: call?.since,
+      site: call === undefined ? this.siteOf(entry) : call.site,
+      wants,
+    };
+  }
+}
