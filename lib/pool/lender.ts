@@ -3,7 +3,7 @@ import { AcquireTimeoutError, DeadlockError, QueueFullError } from '../congestio
 import type { Driver } from '../driver.ts';
 import { AbortError, ClosedError, type LeaseEnd, OpenError, OptionsError } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
-import type { ScopeRef } from '../holder.ts';
+import type { ScopeRef, Site } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { PoolHooks, PoolSettings } from '../options.ts';
 import type { PoolCounters } from '../stats.ts';
@@ -29,6 +29,9 @@ export interface LenderContext<Connection extends object, Handle extends object>
   /** Whether these are connections in reserve. Who waits for one is no part of a deadlock of the others. */
   readonly isReserve: boolean;
 }
+
+/** What is asked for by one who does not wait. */
+export type ImmediateRequest = Pick<WaiterRequest, 'label' | 'signal' | 'since' | 'holder' | 'askedAt' | 'site'>;
 
 /**
  * Leases and who waits for one: brings connections of the inventory to waiters in fair order, and back.
@@ -112,24 +115,28 @@ export class Lender<Connection extends object, Handle extends object> {
   }
 
   /**
-   * Makes a lease: at once where a connection is idle, else in its turn; then the promise is of what `request.wants`.
-   * Throws where it is refused at once.
+   * Makes a lease of an idle connection: the usual way, for which nothing is made but the lease. `undefined` where somebody
+   * or a hook has to be waited for; then `wait` is next. Throws where nobody may wait.
    */
-  take(request: WaiterRequest): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle> | Handle> {
-    this.#admit(request.signal);
-    if (this.#waiters.size === 0 && !this.#hasAcquireHook) {
-      const slot = this.#inventory.takeIdle(request.since);
-      if (slot !== undefined) {
-        const lease = this.#turnaround.lend(slot, request.since);
-        this.#begin(lease, request, request.since);
-        return lease;
-      }
-    }
-    return this.#wait(request);
+  takeIdle(
+    label: string | undefined,
+    signal: AbortSignal | undefined,
+    holder: ScopeRef | undefined,
+    site: Site | undefined,
+    askedAt: number,
+    now: number,
+  ): SlotLease<Connection, Handle> | undefined {
+    this.#admit(signal);
+    if (this.#waiters.size > 0 || this.#hasAcquireHook) return undefined;
+    const slot = this.#inventory.takeIdle(now);
+    if (slot === undefined) return undefined;
+    const lease = this.#turnaround.lend(slot, now);
+    this.#begin(lease, label, signal, holder, site, askedAt, now);
+    return lease;
   }
 
   /** Makes a lease if nobody has to be waited for: not a holder, not a waiter, not a hook. */
-  tryTake(request: WaiterRequest): SlotLease<Connection, Handle> | undefined {
+  tryTake(request: ImmediateRequest): SlotLease<Connection, Handle> | undefined {
     this.#admit(request.signal);
     while (this.#waiters.size === 0) {
       const slot = this.#inventory.takeIdle(request.since) ?? this.#openNow();
@@ -140,7 +147,7 @@ export class Lender<Connection extends object, Handle extends object> {
       }
       const lease = this.#turnaround.prepare(slot);
       if (lease instanceof Lease) {
-        this.#begin(lease, request, request.since);
+        this.#beginFor(request, lease, request.since);
         return lease;
       }
       if (lease !== undefined) {
@@ -187,7 +194,8 @@ export class Lender<Connection extends object, Handle extends object> {
     }
   }
 
-  #wait(request: WaiterRequest): Promise<SlotLease<Connection, Handle> | Handle> {
+  /** Makes a lease in its turn. The promise is of what `request.wants`. Throws where it is refused at once. */
+  wait(request: WaiterRequest): Promise<SlotLease<Connection, Handle> | Handle> {
     // A listener may have closed the pool since it was asked.
     if (this.#closed) throw new ClosedError(this.#settings.name);
     // Connections that are not leased are on their way to a waiter or can still be opened; who is covered by
@@ -303,7 +311,7 @@ export class Lender<Connection extends object, Handle extends object> {
     const { request } = waiter;
     // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
     waiter.grant(request.wants === 'lease' ? lease : handleOf(lease));
-    this.#begin(lease, request, now);
+    this.#beginFor(request, lease, now);
     this.checkDeadlock(request);
   }
 
@@ -318,9 +326,21 @@ export class Lender<Connection extends object, Handle extends object> {
     newest?.reject(new DeadlockError(this.#watch.congestion()));
   }
 
+  #beginFor(
+    { label, signal, holder, site, since, askedAt = since }: ImmediateRequest,
+    lease: SlotLease<Connection, Handle>,
+    now: number,
+  ): void {
+    this.#begin(lease, label, signal, holder, site, askedAt, now);
+  }
+
   #begin(
     lease: SlotLease<Connection, Handle>,
-    { label, signal, holder, site, since, askedAt = since }: WaiterRequest,
+    label: string | undefined,
+    signal: AbortSignal | undefined,
+    holder: ScopeRef | undefined,
+    site: Site | undefined,
+    askedAt: number,
     now: number,
   ): void {
     lease.label = label;

@@ -115,8 +115,7 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
       const scope = this.scope();
       const checked = checkAcquireOptions(options);
       if (acquires.isActive) return this.#acquireTraced(checked, scope);
-      const request = this.#requests.make(checked, this.acquire, scope, scope, 'handle');
-      const taken = this.#main.lender.take(request);
+      const taken = this.#requests.take(this.#main.lender, checked, this.acquire, scope, scope, 'handle', undefined);
       return taken instanceof Lease ? Promise.resolve(handleOf(taken)) : (taken as Promise<Handle>);
     } catch (error) {
       return Promise.reject(error);
@@ -135,17 +134,13 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
    */
   tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'>): Handle | undefined {
     const scope = this.scope();
-    const lease = this.#main.lender.tryTake(
-      this.#requests.make(checkAcquireOptions(options), this.tryAcquire, scope, scope, 'lease'),
-    );
+    const lease = this.#requests.tryTake(this.#main.lender, checkAcquireOptions(options), this.tryAcquire, scope);
     return lease && handleOf(lease);
   }
 
   /** As `tryAcquire`, of the connection in reserve. */
   protected tryReserve(options: AcquireOptions): Handle | undefined {
-    const scope = this.scope();
-    const request = this.#requests.make(options, this.tryAcquire, scope, scope, 'lease');
-    const lease = this.#reserve?.lender.tryTake(request);
+    const lease = this.#requests.tryTake(this.reserve.lender, options, this.tryAcquire, this.scope());
     return lease && handleOf(lease);
   }
 
@@ -157,11 +152,22 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
     holder?: ScopeRef,
     call?: Call,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    const request = this.#requests.make(options, entry, scope, holder, 'lease', call);
-    const { lender } = this.#main;
-    if (acquires.isActive) return traceAcquire(this.events.pool, request, () => lender.take(request));
-    const taken = lender.take(request);
+    if (acquires.isActive) return this.#takeTraced(options, entry, scope, holder, call);
+    const taken = this.#requests.take(this.#main.lender, options, entry, scope, holder, 'lease', call);
     return taken instanceof Lease ? taken : (taken as Promise<SlotLease<Connection, Handle>>);
+  }
+
+  #takeTraced(
+    options: AcquireOptions,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+    holder: ScopeRef | undefined,
+    call: Call = { since: undefined, site: this.#requests.siteOf(entry) },
+  ): Promise<SlotLease<Connection, Handle>> {
+    const message = { label: options.label ?? scope?.label, scope, since: this.#clock.now() };
+    return traceAcquire(this.events.pool, message, () =>
+      this.#requests.take(this.#main.lender, options, entry, scope, holder, 'lease', call),
+    );
   }
 
   /**
@@ -175,7 +181,7 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
     holder: ScopeRef | undefined,
     call: Call,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>> {
-    const taken = this.reserve.lender.take(this.#requests.make(options, entry, scope, holder, 'lease', call));
+    const taken = this.#requests.take(this.reserve.lender, options, entry, scope, holder, 'lease', call);
     return taken instanceof Lease ? taken : (taken as Promise<SlotLease<Connection, Handle>>);
   }
 

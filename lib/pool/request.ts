@@ -3,6 +3,8 @@ import { joinSignals, type ScopeRef, type Site } from '../holder.ts';
 import { captureSite } from '../lease.ts';
 import type { AcquireOptions, PoolSettings } from '../options.ts';
 import type { WaiterRequest } from '../waiters.ts';
+import type { Lender } from './lender.ts';
+import type { SlotLease } from './slot.ts';
 
 /** A function of the public API, for stacks to begin at its caller. */
 export type Entry = (...args: never[]) => unknown;
@@ -15,7 +17,7 @@ export interface Call {
   readonly site: Site | undefined;
 }
 
-/** Makes what the callers of one pool ask for into requests. */
+/** Brings what the callers of one pool ask for to those who lend. */
 export class Requests {
   readonly #settings: PoolSettings;
   readonly #clock: Clock;
@@ -37,25 +39,52 @@ export class Requests {
     return this.#capturesStacks ? { since: undefined, site: captureSite(entry) } : undefined;
   }
 
-  make(
+  /** Makes a lease of an idle connection, else in its turn; then the promise is of what is wanted. Throws where it is refused at once. */
+  take<Connection extends object, Handle extends object>(
+    lender: Lender<Connection, Handle>,
     options: AcquireOptions,
     entry: Entry,
     scope: ScopeRef | undefined,
     holder: ScopeRef | undefined,
     wants: WaiterRequest['wants'],
-    call?: Call,
-  ): WaiterRequest {
-    return {
+    call: Call | undefined,
+  ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle> | Handle> {
+    const label = options.label ?? scope?.label;
+    const signal = joinSignals(options.signal, scope?.signal);
+    const site = call === undefined ? this.siteOf(entry) : call.site;
+    const since = this.#clock.now();
+    const askedAt = call?.since;
+    return (
+      lender.takeIdle(label, signal, holder, site, askedAt ?? since, since) ??
+      lender.wait({
+        label,
+        signal,
+        priority: options.priority ?? 0,
+        timeout: options.timeout ?? this.#settings.acquireTimeout,
+        since,
+        scope,
+        holder,
+        askedAt,
+        site,
+        wants,
+      })
+    );
+  }
+
+  /** Makes a lease if nobody has to be waited for. */
+  tryTake<Connection extends object, Handle extends object>(
+    lender: Lender<Connection, Handle>,
+    options: AcquireOptions,
+    entry: Entry,
+    scope: ScopeRef | undefined,
+  ): SlotLease<Connection, Handle> | undefined {
+    return lender.tryTake({
       label: options.label ?? scope?.label,
       signal: joinSignals(options.signal, scope?.signal),
-      priority: options.priority ?? 0,
-      timeout: options.timeout ?? this.#settings.acquireTimeout,
       since: this.#clock.now(),
-      scope,
-      holder,
-      askedAt: call?.since,
-      site: call === undefined ? this.siteOf(entry) : call.site,
-      wants,
-    };
+      holder: scope,
+      askedAt: undefined,
+      site: this.siteOf(entry),
+    });
   }
 }
