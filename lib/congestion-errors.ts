@@ -101,25 +101,28 @@ export class AcquireTimeoutError extends CongestionError implements LateWaiter {
   }
 }
 
-function remedyFor(
-  { holders, leased, max }: Congestion,
-  { timeout, lateBy }: LateWaiter,
-  suspectedDeadlock: boolean,
-): string {
+function remedyFor(congestion: Congestion, waiter: LateWaiter, suspectedDeadlock: boolean): string {
+  const remedy = suspectedDeadlock
+    ? 'use the connection that the scope has already, or take all that it needs before it does anything else.'
+    : remedyWithoutDeadlock(congestion, waiter);
+  return `\n  What to do: ${remedy}${stackHint(congestion.holders)}`;
+}
+
+function remedyWithoutDeadlock({ holders, leased, max }: Congestion, { timeout, lateBy }: LateWaiter): string {
+  if (isNoticeable(lateBy)) return unblock(lateBy);
+  if (leased < max) {
+    return (
+      'not all connections are in use, so find out what keeps the others from being opened or handed on: the file, or ' +
+      'a hook.'
+    );
+  }
   // For most of the wait: they are more likely to have forgotten their connections than to need them.
-  const idlers = holders.filter(({ idleFor }) => idleFor >= timeout / 2);
-  return `\n  What to do: ${
-    suspectedDeadlock
-      ? 'use the connection that the scope has already, or take all that it needs before it does anything else.'
-      : isNoticeable(lateBy)
-        ? unblock(lateBy)
-        : leased < max
-          ? 'not all connections are in use, so find out what keeps the others from being opened or handed on: the file, or a hook.'
-          : idlers.length > 0
-            ? `${list(idlers.map(({ id }) => `#${id}`))} ${idlers.length === 1 ? 'has' : 'have'} not used the connection for most ` +
-              'of that time: look there for a release that is missing, or for slow work between two statements.'
-            : 'all holders are at work: shorten what they do, raise "max", or wait longer.'
-  }${stackHint(holders)}`;
+  const idlers = holders.filter(({ idleFor }) => idleFor >= timeout / 2).map(({ id }) => `#${id}`);
+  if (idlers.length === 0) return 'all holders are at work: shorten what they do, raise "max", or wait longer.';
+  return (
+    `${list(idlers)} ${idlers.length === 1 ? 'has' : 'have'} not used the connection for most of that time: look there ` +
+    'for a release that is missing, or for slow work between two statements.'
+  );
 }
 
 function stackHint(holders: readonly HolderInfo[]): string {

@@ -21,7 +21,7 @@ export class Ledger {
   }
 
   // On the way of every lease: short, so that the compiler takes in all of that way at once. What is rare is in functions
-  // of its own; with it the way takes 7 % longer.
+  // of its own.
 
   /** A lease has begun. */
   began(lease: SlotLease<object, object>, waited: number): void {

@@ -1,3 +1,4 @@
+import type { PoolEventName, PoolEvents } from '../events.ts';
 import type { ObservablePool, whenClosed } from '../pool/observable.ts';
 import type { PoolStats } from '../stats.ts';
 
@@ -107,33 +108,32 @@ export const timings: readonly Timing[] = [
     name: 'db.client.connection.create_time',
     unit: 's',
     description: 'Time to open a connection, hooks included',
-    follow: (pool, record) => {
-      const listener = ({ took }: { readonly took: number }): void => record(took / 1000);
-      pool.on('open', listener);
-      return (watched) => void watched.off('open', listener);
-    },
+    follow: following('open', ({ took }) => took),
   },
   {
     name: 'db.client.connection.wait_time',
     unit: 's',
     description: 'Time from a call to its connection; of a write transaction, the wait for its turn too',
-    follow: (pool, record) => {
-      const listener = ({ waited }: { readonly waited: number }): void => record(waited / 1000);
-      pool.on('acquire', listener);
-      return (watched) => void watched.off('acquire', listener);
-    },
+    follow: following('acquire', ({ waited }) => waited),
   },
   {
     name: 'db.client.connection.use_time',
     unit: 's',
     description: 'Time from getting a connection to giving it back',
-    follow: (pool, record) => {
-      const listener = ({ held }: { readonly held: number }): void => record(held / 1000);
-      pool.on('release', listener);
-      return (watched) => void watched.off('release', listener);
-    },
+    follow: following('release', ({ held }) => held),
   },
 ];
+
+function following<Name extends PoolEventName>(
+  name: Name,
+  durationOf: (event: PoolEvents[Name]) => number,
+): Timing['follow'] {
+  return (pool, record) => {
+    const listener = (event: PoolEvents[Name]): void => record(durationOf(event) / 1000);
+    pool.on(name, listener);
+    return (watched) => void watched.off(name, listener);
+  };
+}
 
 /** Upper bounds of the buckets of a timing, in seconds. SQLite opens a file in a tenth of a millisecond. */
 export const buckets: readonly number[] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
