@@ -78,14 +78,18 @@ export class Tracing<Message extends PoolMessage & { error?: unknown }> {
   }
 
   /**
-   * Runs what the message is about. The outcome passes through; the message has the error, and never the result, which
-   * is the user's.
+   * Runs what the message is about. The outcome passes through, whatever happens around it; the message has the error, and
+   * never the result, which is the user's.
    */
   async trace<Result>(message: Message, run: () => Promise<Result>): Promise<Result> {
-    let outcome: { readonly result: Result } | undefined;
+    let running: Promise<Result> | undefined;
+    const begin = (): Promise<Result> => {
+      running ??= (async () => run())();
+      return running;
+    };
     let step = async (): Promise<void> => {
       try {
-        outcome = { result: await run() };
+        await begin();
       } catch (error) {
         message.error = error;
         throw error;
@@ -95,8 +99,12 @@ export class Tracing<Message extends PoolMessage & { error?: unknown }> {
       const inner = step;
       step = () => surround(message, inner);
     }
-    await this.#channel.tracePromise(step, message);
-    return (outcome as unknown as { readonly result: Result }).result;
+    try {
+      await this.#channel.tracePromise(step, message);
+    } catch {
+      // Either it has failed itself, and says so below, or something around it has, which is no fault of the caller's.
+    }
+    return begin();
   }
 }
 

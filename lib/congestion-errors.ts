@@ -34,7 +34,10 @@ export interface LateWaiter {
   /** The timeout that ran out, in milliseconds. */
   readonly timeout: number;
   readonly label: string | undefined;
-  /** Its place in the queue, from 1. `undefined` in a queue of more than 5000, where it would cost too much to tell. */
+  /**
+   * Its place in the queue, from 1. `undefined` in a queue of more than 5000, where it would cost too much to tell, and where
+   * there is no queue: at another process's lock, or while the file is opened.
+   */
   readonly position: number | undefined;
   /**
    * Milliseconds from its deadline until the event loop came to it. Where that is long, something blocked the loop: most
@@ -43,15 +46,16 @@ export interface LateWaiter {
   readonly lateBy: number;
 }
 
-// From here on, in milliseconds, the loop was blocked, rather than busy.
-const noticeably = 50;
+// Milliseconds. What is less, or a smaller part of the timeout than a tenth, can not be why somebody waited in vain.
+const leastBlocked = 100;
 
-export function isNoticeable(lateBy: number): boolean {
-  return lateBy >= noticeably;
+/** Whether the loop was blocked for so long that this is the first thing to look at. */
+export function wasBlocked({ lateBy, timeout }: LateWaiter): boolean {
+  return lateBy >= Math.max(leastBlocked, timeout / 10);
 }
 
 /** What to do where the loop was blocked. */
-export function unblock(lateBy: number): string {
+export function unblock({ lateBy }: LateWaiter): string {
   return (
     `the event loop was blocked, and came to this ${formatDuration(lateBy)} late: look for a synchronous query, or other ` +
     'work, that takes so long.'
@@ -84,7 +88,7 @@ export class AcquireTimeoutError extends CongestionError implements LateWaiter {
         : `\n  The last attempt to get a connection ready failed: ${describeCause(options.cause)}`;
     super(
       `Timed out after ${Math.round(timeout)} ms waiting for ` +
-        `${isReserve ? 'the connection in reserve' : 'a connection'} of "${printable(congestion.pool)}"` +
+        `${isReserve ? 'the connection for writers' : 'a connection'} of "${printable(congestion.pool)}"` +
         `${labelled(label)} (${congestion.leased} of ${congestion.max} in use, ${queueOf(congestion.waiting, position)}).` +
         formatHolders(congestion.holders) +
         deadlock +
@@ -108,8 +112,8 @@ function remedyFor(congestion: Congestion, waiter: LateWaiter, suspectedDeadlock
   return `\n  What to do: ${remedy}${stackHint(congestion.holders)}`;
 }
 
-function remedyWithoutDeadlock({ holders, leased, max }: Congestion, { timeout, lateBy }: LateWaiter): string {
-  if (isNoticeable(lateBy)) return unblock(lateBy);
+function remedyWithoutDeadlock({ holders, leased, max }: Congestion, waiter: LateWaiter): string {
+  if (wasBlocked(waiter)) return unblock(waiter);
   if (leased < max) {
     return (
       'not all connections are in use, so find out what keeps the others from being opened or handed on: the file, or ' +
@@ -117,7 +121,7 @@ function remedyWithoutDeadlock({ holders, leased, max }: Congestion, { timeout, 
     );
   }
   // For most of the wait: they are more likely to have forgotten their connections than to need them.
-  const idlers = holders.filter(({ idleFor }) => idleFor >= timeout / 2).map(({ id }) => `#${id}`);
+  const idlers = holders.filter(({ idleFor }) => idleFor >= waiter.timeout / 2).map(({ id }) => `#${id}`);
   if (idlers.length === 0) return 'all holders are at work: shorten what they do, raise "max", or wait longer.';
   return (
     `${list(idlers)} ${idlers.length === 1 ? 'has' : 'have'} not used the connection for most of that time: look there ` +

@@ -137,7 +137,7 @@ export class ScopeEndedError extends LeaseholdError {
     acquireStack: string | undefined,
   ) {
     super(
-      `${nameOf(`Scope #${scope}`, label, pool)} ended ${formatDuration(endedFor)} ago, and its connection went back. ` +
+      `${nameOf(`Scope #${scope}`, label, pool)} ended ${formatDuration(endedFor)} ago, and gave back what it held. ` +
         'Await all work inside the scope, or give work that outlives it a withConnection() of its own.' +
         site('Its connection was acquired', acquireStack),
     );

@@ -46,7 +46,7 @@ export interface PoolEvents {
    * handle was dropped without release and its slot recovered (`dropped`).
    */
   leak: { readonly kind: LeakKind; readonly holder: HolderInfo; readonly message: string };
-  /** An acquire gave up. */
+  /** A call gave up waiting for a connection, for the write lane, or for a lock. */
   timeout: { readonly label: string | undefined; readonly waited: number; readonly error: Error };
   /** Every lease is held by a scope that itself waits. `label` is that of the waiter which completed the ring. */
   deadlock: { readonly label: string | undefined; readonly holders: readonly HolderInfo[]; readonly message: string };

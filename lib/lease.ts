@@ -71,6 +71,11 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     return this.#owner.name;
   }
 
+  /** Whether it has ended otherwise than by its holder, or the holder's scope. */
+  get wasTakenAway(): boolean {
+    return this.ended && isTakenAway(this.#end);
+  }
+
   get poolId(): number {
     return this.#owner.id;
   }

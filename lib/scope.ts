@@ -250,7 +250,8 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   #refuseOrphan(scope: Scope<Connection, Handle> | undefined): void {
     const lease = scope?.lease;
     if (lease?.ended !== true) return;
-    if (scope?.extent === 'transaction' || lease.transactions === 'lost') throw lease.endedError();
+    const isLost = lease.transactions === 'lost' && lease.wasTakenAway;
+    if (scope?.extent === 'transaction' || isLost) throw lease.endedError();
     for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
       if (level.lease === lease) throw lease.endedError();
     }
@@ -358,6 +359,8 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   /** Cancels what waits in a scope that ends, and says in words what it leaves besides its own lease. */
   #cutLoose(scope: Scope<Connection, Handle>, own: SlotLease<Connection, Handle> | undefined): string[] {
     const { ref } = scope;
+    // Before anybody is refused for it.
+    ref.endedAt = Math.trunc(this.clock.now());
     const makeError = () => this.endedError(scope);
     const traces: string[] = [];
     const acquires = this.cancelWaiters(ref, makeError);

@@ -93,11 +93,11 @@ export interface PoolCounters {
   acquired: number;
   /** Leases ended, however. */
   released: number;
-  /** Acquires that gave up at their deadline. */
+  /** Calls that gave up at their deadline: for a connection, for the write lane, or for a lock. */
   timeouts: number;
-  /** Acquires refused because `maxWaiting` were waiting. */
+  /** Calls refused because `maxWaiting` were waiting for a connection, or for the write lane. */
   refused: number;
-  /** Acquires ended by their signal or by the end of their scope. */
+  /** Waits ended by their signal or by the end of their scope. */
   aborted: number;
   /** Connections opened. */
   opened: number;

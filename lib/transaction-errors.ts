@@ -1,4 +1,4 @@
-import { isNoticeable, type LateWaiter, queueOf, unblock } from './congestion-errors.ts';
+import { type LateWaiter, queueOf, unblock, wasBlocked } from './congestion-errors.ts';
 import { describeCause, describeKind, LeaseholdError } from './errors.ts';
 import type { WriteHolder } from './holder.ts';
 import { formatWriteHolder, nameOf, printable } from './wording.ts';
@@ -64,17 +64,18 @@ export class WriteTimeoutError extends LeaseholdError implements LateWaiter {
 
   constructor(
     pool: string,
-    { timeout, label, position, lateBy }: LateWaiter,
+    waiter: LateWaiter,
     { holder, waiting }: { readonly holder: WriteHolder | undefined; readonly waiting: number },
     options?: ErrorOptions,
   ) {
+    const { timeout, label, position, lateBy } = waiter;
     const who = label === undefined ? '' : ` for "${printable(label)}"`;
     const isElsewhere = options?.cause !== undefined;
     super(
       `Timed out after ${Math.round(timeout)} ms waiting ${isElsewhere ? 'for a lock on' : 'to write to'} ` +
         `"${printable(pool)}"${who} (${queueOf(waiting, position)}).` +
         (holder === undefined ? '' : formatWriteHolder(holder)) +
-        (isElsewhere ? elsewhere(options.cause) : remedyFor(holder, lateBy)),
+        (isElsewhere ? elsewhere(options.cause) : remedyFor(holder, waiter)),
       options,
     );
     this.pool = pool;
@@ -94,8 +95,8 @@ function elsewhere(cause: unknown): string {
   );
 }
 
-function remedyFor(holder: WriteHolder | undefined, lateBy: number): string {
-  if (isNoticeable(lateBy)) return `\n  What to do: ${unblock(lateBy)}`;
+function remedyFor(holder: WriteHolder | undefined, waiter: LateWaiter): string {
+  if (wasBlocked(waiter)) return `\n  What to do: ${unblock(waiter)}`;
   if (holder === undefined)
     return '\n  What to do: if this happens without load, find out why opening the file takes so long; else wait longer.';
   const stacks =

@@ -31,6 +31,13 @@ export abstract class TransactionalPool<
   Handle extends object,
   Request extends TransactionRequest,
 > extends ScopedPool<Connection, Handle> {
+  /** Transactions that pause before they are run again. */
+  #pausing = 0;
+
+  protected override get waitingBeside(): number {
+    return this.#pausing;
+  }
+
   /** The managed transactions of whoever has this handle. */
   protected abstract transactionsOf(handle: Handle): Transactions<Request>;
 
@@ -93,9 +100,18 @@ export abstract class TransactionalPool<
       } catch (error) {
         if (failures >= plan.retries || this.#isPart(scope, request) || !this.mayPass(error)) throw error;
       }
-      const longest = Math.min(firstPause * 2 ** failures, longestPause);
-      await pause(this.clock, longest * (1 - Math.random() / 2), { signal: request.signal, ends: endsOf(request) });
+      await this.#pause(failures, request);
       if (scope?.ended === true) throw this.endedError(scope);
+    }
+  }
+
+  async #pause(failures: number, request: Request): Promise<void> {
+    const longest = Math.min(firstPause * 2 ** failures, longestPause);
+    this.#pausing++;
+    try {
+      await pause(this.clock, longest * (1 - Math.random() / 2), { signal: request.signal, ends: endsOf(request) });
+    } finally {
+      this.#pausing--;
     }
   }
 

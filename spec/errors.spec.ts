@@ -248,7 +248,7 @@ test('a use after release says what ended, when and where, and what to do', (t) 
 
 test('errors of scopes say what to write instead', (t) => {
   const over = new ScopeEndedError('app', 3, 'job\n1', 1200, 'Error\n    at run (jobs.ts:2:1)');
-  t.true(over.message.startsWith('Scope #3 "job\\u000a1" of "app" ended 1.2 s ago, and its connection went back. '));
+  t.true(over.message.startsWith('Scope #3 "job\\u000a1" of "app" ended 1.2 s ago, and gave back what it held. '));
   t.true(over.message.endsWith('\n  Its connection was acquired at run (jobs.ts:2:1).'), over.message);
   t.like(over, { pool: 'app', scope: 3, label: 'job\n1', endedFor: 1200 });
   t.true(new ScopeEndedError('app', 3, undefined, 5, undefined).message.startsWith('Scope #3 of "app" ended 5 ms ago'));

@@ -322,7 +322,10 @@ export class Lender<Connection extends object, Handle extends object> {
   checkDeadlock({ scope, label }: Pick<WaiterRequest, 'scope' | 'label'>): void {
     if (scope === undefined || !this.#watch.findsDeadlock(label) || this.#settings.onDeadlock !== 'reject') return;
     // Whoever holds nothing is no part of the ring: without him it would stay.
-    const newest = this.#waiters.newestInScope((waiting) => waiting.open > 0 || this.#watch.isAround(waiting));
+    const newest =
+      this.#waiters.newestInScope((waiting) => this.#watch.isAround(waiting)) ??
+      // A ring through something beside the pool has one who holds a connection elsewhere.
+      this.#waiters.newestInScope((waiting) => waiting.open > 0);
     newest?.reject(new DeadlockError(this.#watch.congestion()));
   }
 

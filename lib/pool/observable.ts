@@ -41,7 +41,13 @@ export class ObservablePool {
   /** It has been closed: nobody hears of it any more. */
   protected endEvents(): void {
     this.#events.clear();
-    for (const listener of this.#onClosed) listener();
+    for (const listener of this.#onClosed) {
+      try {
+        listener();
+      } catch {
+        // What fails while it stops watching has nobody left to tell, and must not keep the others.
+      }
+    }
     this.#onClosed.clear();
   }
 

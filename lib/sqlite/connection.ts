@@ -142,14 +142,15 @@ export class SqliteConnection {
     if (session === undefined) return undefined;
     if (session.running > 0 || session.isManaged) session.end();
     const queued = session.managed?.ends.size ?? 0;
-    const found = session.notes && this.#cleanUp(session.notes, session.lease);
+    const found = session.notes && this.#cleanUp(session.notes, session.isManaged ? undefined : session.lease);
     const residue = queued === 0 ? found : withTrace(found, formatCount(queued, 'queued transaction'));
     if (session.managed !== undefined || session.permit !== undefined) session.cleaned();
     if (this.isRollbackJournal) this.lane.users.delete(session);
     return residue;
   }
 
-  #cleanUp(notes: Notes, lease: LeaseControl): Residue | undefined {
+  /** @param owner the lease, unless it is known by its context what belongs to an open transaction */
+  #cleanUp(notes: Notes, owner: LeaseControl | undefined): Residue | undefined {
     const traces: string[] = [];
     const errors: unknown[] = [];
     let reusable = !notes.broken;
@@ -161,7 +162,7 @@ export class SqliteConnection {
       for (const close of iterators) close();
       if (notes.mayBeInTransaction && this.raw.inTransaction) {
         traces.push('open transaction');
-        lease.transactions = 'lost';
+        if (owner !== undefined) owner.transactions = 'lost';
         this.raw.exec('ROLLBACK');
       }
       if (notes.mayHaveChangedSchema) {

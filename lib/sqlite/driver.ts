@@ -76,9 +76,9 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   isBlocked({ scope, pool, poolId, isBound }: LeaseControl): boolean {
     // One that code took for itself may come back by another branch of that scope.
     if (!isBound) return false;
-    // What a scope waits for beside the pool ends with it: its turn in the lane.
-    if (scope?.ends === undefined || scope.ends.size === 0) return false;
-    return this.latest?.lane.holder?.waits?.(pool, poolId) === true;
+    const lane = this.latest?.lane;
+    if (scope === undefined || lane?.waitingScopes?.has(scope) !== true) return false;
+    return lane.holder?.waits?.(pool, poolId) === true;
   }
 
   pinnedBytes(connection: SqliteConnection): number | undefined {

@@ -46,7 +46,7 @@ export class LaneFinder {
     const left = request.since + request.timeout - clock.now();
     const interrupts = { signal: request.signal, ends: endsOf(request, settings.ends) };
     try {
-      await within(opening, clock, left, () => this.timeoutError(request), interrupts);
+      await within(opening, clock, left, () => this.#timeoutError(request), interrupts);
     } catch (error) {
       if (!(error instanceof OpenError)) settings.onRefused(error, request.label, clock.now() - request.since);
       throw error;
@@ -55,11 +55,23 @@ export class LaneFinder {
     return known() as WriteLane;
   }
 
-  timeoutError({ label, timeout }: WaitRequest): WriteTimeoutError {
-    const { settings, openError } = this.#context;
-    const cause = openError();
-    const waiter = { timeout, label, position: undefined, lateBy: 0 };
-    const options = cause === undefined ? undefined : { cause };
-    return new WriteTimeoutError(settings.pool, waiter, { holder: undefined, waiting: 0 }, options);
+  /** @throws WriteTimeoutError where the deadline has passed */
+  refuseLate(request: WaitRequest): void {
+    const { settings, clock } = this.#context;
+    const waited = clock.now() - request.since;
+    if (waited < request.timeout) return;
+    const error = this.#timeoutError(request);
+    settings.onRefused(error, request.label, waited);
+    throw error;
+  }
+
+  #timeoutError({ label, timeout, since }: WaitRequest): WriteTimeoutError {
+    const { settings, clock, known, openError } = this.#context;
+    const lane = known();
+    // Why the file could not be opened matters as long as that has never been done.
+    const cause = lane === undefined ? openError() : undefined;
+    const waiter = { timeout, label, position: undefined, lateBy: Math.max(0, clock.now() - since - timeout) };
+    const state = { holder: lane?.holder?.describe(), waiting: lane?.waiting ?? 0 };
+    return new WriteTimeoutError(settings.pool, waiter, state, cause === undefined ? undefined : { cause });
   }
 }

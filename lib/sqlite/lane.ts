@@ -36,6 +36,8 @@ export class WriteLane {
   /** When another process's lock was last in the way, and when the lane last rested for it. Times of a pool's clock. */
   metOthersAt = -Infinity;
   restedAt = -Infinity;
+  /** Scopes in which somebody waits for his turn, each with how many. Not in the first version of the protocol. */
+  readonly waitingScopes? = new Map<object, number>();
   /** Whose synchronous statement is writing at this moment. */
   writing: LaneUser | undefined;
   readonly #turnstile: Turnstile<LaneEntry>;

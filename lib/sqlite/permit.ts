@@ -117,6 +117,8 @@ export class WritePermit implements LaneEntry {
 
   waits(pool: string, poolId: number): boolean {
     const lease = this.#session?.lease;
+    // Statements come to their end by themselves.
+    if (this.#claims.length > 0 && this.#claims.every((claim) => claim === 'statement')) return false;
     return lease?.pool === pool && lease.poolId === poolId && lease.scope !== undefined && lease.scope.waiting > 0;
   }
 

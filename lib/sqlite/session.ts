@@ -263,6 +263,7 @@ export class Session implements Writer {
       return await backup;
     } finally {
       notes.backups--;
+      if (!this.lease.ended) this.lease.lastUsedAt = this.connection.clock.now();
     }
   }
 

@@ -64,7 +64,8 @@ async function waitForLane(session: Session, permit: WritePermit, claim: Claim, 
   const ends = [transactionsOf(session).ends, settings.ends, sharing];
   const signal = joinSignals(request.signal, lease.signal);
   try {
-    await enterLane(lane, permit, { ...request, signal }, settings, clock, ends);
+    // A function made by `db.transaction` does not say in which scope it waits.
+    await enterLane(lane, permit, { ...request, signal }, settings, clock, ends, request.scope ?? lease.scope);
   } catch (error) {
     if (!isShared) throw error;
   } finally {

@@ -53,6 +53,7 @@ export async function enterLane(
   { pool, maxWaiting, onWait, onEntered, onRefused }: WaitSettings,
   clock: Clock,
   ends: readonly Cancellations[],
+  waitingScope: ScopeRef | undefined = request.scope,
 ): Promise<void> {
   const { label, signal, priority, timeout, since, scope } = request;
   const timeoutError = (position: number | undefined, lateBy: number) => {
@@ -78,8 +79,13 @@ export async function enterLane(
     }
     const all = scope === undefined ? ends : endsOf({ scope }, ...ends);
     const entering = lane.enter(turn, all);
-    if (lane.waiting > 0) onWait(request, lane.waiting);
-    await entering;
+    const noLonger = lane.waiting > 0 ? waitIn(lane, waitingScope) : undefined;
+    try {
+      if (noLonger !== undefined) onWait({ label, scope: waitingScope }, lane.waiting);
+      await entering;
+    } finally {
+      noLonger?.();
+    }
     onEntered(clock.now() - since);
     if (lane.metOthersAt !== -Infinity && needsRest(lane, clock.now()))
       await restIn(lane, entry, clock, { signal, ends: all });
@@ -87,6 +93,17 @@ export async function enterLane(
     if (!(error instanceof TurnShared)) onRefused(error, label, clock.now() - since);
     throw error;
   }
+}
+
+/** Notes that somebody in a scope waits for the lane. What is returned takes that back. */
+function waitIn({ waitingScopes }: WriteLane, scope: ScopeRef | undefined): () => void {
+  if (scope === undefined || waitingScopes === undefined) return () => {};
+  waitingScopes.set(scope, (waitingScopes.get(scope) ?? 0) + 1);
+  return () => {
+    const left = (waitingScopes.get(scope) ?? 1) - 1;
+    if (left === 0) waitingScopes.delete(scope);
+    else waitingScopes.set(scope, left);
+  };
 }
 
 function needsRest(lane: WriteLane, now: number): boolean {

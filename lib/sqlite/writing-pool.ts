@@ -97,7 +97,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
    * and without holding a connection of the pool. Commits when `fn` resolves, rolls back when it throws. Inside another
    * transaction it is a savepoint of that, and waits for those that were started beside it.
    *
-   * @throws OptionsError, WriteTimeoutError, QueueFullError, OpenError, ClosedError, AbortError, ReadOnlyError,
+   * @throws OptionsError, WriteTimeoutError, AcquireTimeoutError, QueueFullError, OpenError, ClosedError, AbortError, ReadOnlyError,
    * WriteLockedError where it could never begin, TransactionAbortedError and TransactionBusyError where it can not be
    * committed, TransactionEndedError; what `fn` throws passes through unchanged
    */
@@ -184,7 +184,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   }
 
   protected override get waitingBeside(): number {
-    return this.#queued;
+    return super.waitingBeside + this.#queued;
   }
 
   override async close(options?: CloseOptions): Promise<void> {
@@ -347,7 +347,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       for (;;) {
         // Also so that nothing goes round here without an end.
         if (this.closed) throw new ClosedError(this.name);
-        if (this.clock.now() >= request.since + request.timeout) throw this.#lanes.timeoutError(request);
+        this.#lanes.refuseLate(request);
         const found = this.#lanes.find(request);
         const lane = found instanceof Promise ? await found : found;
         const permit = this.#makePermit(lane, request, claim);

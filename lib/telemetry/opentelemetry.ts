@@ -23,6 +23,9 @@ import {
   type Watch,
   watchOf,
 } from './figures.ts';
+
+export type { ObservedPool, Watch } from './figures.ts';
+
 import { PoolGroup, type Reading } from './pool-group.ts';
 import { traceSpans } from './spans.ts';
 
@@ -49,7 +52,10 @@ const rules = {
  */
 export function instrument(pool: ObservedPool, options?: InstrumentOptions): Watch {
   const { meterProvider = metrics, tracerProvider = trace } = checkCallOptions(options, rules);
-  const ends = [metricsOf(meterProvider.getMeter(library)).add(pool), traceSpans(pool, tracerProvider)];
+  const meter = meterProvider.getMeter(library);
+  const tracer = tracerProvider.getTracer(library);
+  if (pool.closed) return watchOf(() => {});
+  const ends = [metricsOf(meter).add(pool), traceSpans(pool, tracer)];
   return watchOf(() => {
     for (const end of ends) end();
   });

@@ -1,5 +1,5 @@
 import { whenClosed } from '../pool/observable.ts';
-import { type Gauge, gauges, type ObservedPool, type Timing, timings } from './figures.ts';
+import { type Gauge, type GaugeValue, gauges, type ObservedPool, type Timing, timings } from './figures.ts';
 
 /** One figure of all pools of one name. */
 export interface Reading {
@@ -38,6 +38,8 @@ export class PoolGroup {
   readonly #hooks: PoolGroupHooks;
   readonly #known = new WeakMap<ObservedPool, Member>();
   readonly #names = new Map<string, Namesakes>();
+  /** Pools that are not watched any more, and what they had counted by then. */
+  readonly #left = new WeakMap<ObservedPool, { readonly namesakes: Namesakes; readonly counted: Member['counted'] }>();
   readonly #collected = new FinalizationRegistry<Member>((member) => this.#remove(member));
 
   constructor(hooks: PoolGroupHooks) {
@@ -73,9 +75,12 @@ export class PoolGroup {
     member.ends.push(() => unlisten());
     this.#collected.register(pool, member, member);
     this.#known.set(pool, member);
-    const namesakes = this.#names.get(name);
-    if (namesakes === undefined) this.#names.set(name, { members: new Set([member]), counted: new Map() });
-    else namesakes.members.add(member);
+    const namesakes = this.#names.get(name) ?? { members: new Set(), counted: new Map() };
+    this.#names.set(name, namesakes);
+    namesakes.members.add(member);
+    // What it had counted when it left is counted by itself again.
+    const left = this.#left.get(pool);
+    if (left?.namesakes === namesakes) add(namesakes.counted, left.counted, -1);
     return member;
   }
 
@@ -89,13 +94,16 @@ export class PoolGroup {
       this.#collected.unregister(member);
       count(member, pool);
     }
-    for (const [gauge, value] of member.counted) {
-      namesakes.counted.set(gauge, (namesakes.counted.get(gauge) ?? 0) + value);
-    }
+    add(namesakes.counted, member.counted, 1);
+    if (pool !== undefined) this.#left.set(pool, { namesakes, counted: member.counted });
     if (namesakes.members.size > 0) return;
     this.#names.delete(member.name);
     this.#hooks.left(member.name);
   }
+}
+
+function add(sums: Map<Gauge, number>, counted: ReadonlyMap<Gauge, number>, sign: 1 | -1): void {
+  for (const [gauge, value] of counted) sums.set(gauge, (sums.get(gauge) ?? 0) + sign * value);
 }
 
 /** Remembers what a pool has counted, for when it is gone. */
@@ -112,11 +120,19 @@ function sum(gauge: Gauge, { members, counted }: Namesakes): Pick<Reading, 'stat
   const base = counted.get(gauge);
   if (base !== undefined) sums.set(undefined, base);
   for (const member of members) {
-    const pool = member.pool.deref();
-    for (const { value, state } of pool === undefined ? [] : gauge.values(pool.stats())) {
-      sums.set(state, (sums.get(state) ?? 0) + value);
-      if (gauge.kind === 'counter') member.counted.set(gauge, value);
-    }
+    for (const { value, state } of valuesOf(gauge, member)) sums.set(state, (sums.get(state) ?? 0) + value);
   }
   return [...sums].map(([state, value]) => ({ state, value }));
+}
+
+function valuesOf(gauge: Gauge, { pool, counted }: Member): readonly GaugeValue[] {
+  const present = pool.deref();
+  if (present !== undefined) {
+    const values = gauge.values(present.stats());
+    if (gauge.kind === 'counter' && values[0] !== undefined) counted.set(gauge, values[0].value);
+    return values;
+  }
+  // It has been collected, and nobody has been told of that yet.
+  const last = counted.get(gauge);
+  return last === undefined ? [] : [{ value: last }];
 }

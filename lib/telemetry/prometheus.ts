@@ -13,6 +13,9 @@ import {
   type Watch,
   watchOf,
 } from './figures.ts';
+
+export type { ObservedPool, Watch } from './figures.ts';
+
 import { PoolGroup } from './pool-group.ts';
 
 /** Options of `collect`. */
@@ -37,7 +40,7 @@ const rules = {
  */
 export function collect(pool: ObservedPool, options?: CollectOptions): Watch {
   const { registry = register } = checkCallOptions(options, rules);
-  return watchOf(metricsOf(registry).pools.add(pool));
+  return watchOf(pool.closed ? () => {} : metricsOf(registry).pools.add(pool));
 }
 
 /** The metrics of one registry, for all the pools in it. */

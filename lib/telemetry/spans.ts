@@ -1,16 +1,8 @@
-import {
-  type Attributes,
-  context,
-  type Span,
-  SpanStatusCode,
-  type Tracer,
-  type TracerProvider,
-  trace,
-} from '@opentelemetry/api';
+import { type Attributes, context, diag, type Span, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
 import { type AcquireMessage, acquires, type PoolMessage, type TransactionMessage, transactions } from '../channels.ts';
 import { LeaseholdError } from '../errors.ts';
 import { whenClosed } from '../pool/observable.ts';
-import { library, type ObservedPool, poolName } from './figures.ts';
+import { type ObservedPool, poolName } from './figures.ts';
 
 /** A pool whose transactions and acquires get spans. Does not hold the pool. */
 interface Traced {
@@ -33,8 +25,7 @@ const collected = new FinalizationRegistry<Traced>((traced) => remove(traced));
  * Makes a span for each transaction of a pool, active in its function, and one for each acquire that waits or fails. What
  * is returned ends that; so does the end of the pool.
  */
-export function traceSpans(pool: ObservedPool, provider: Pick<TracerProvider, 'getTracer'>): () => void {
-  const tracer = provider.getTracer(library);
+export function traceSpans(pool: ObservedPool, tracer: Tracer): () => void {
   const known = [...(pools.get(pool.id) ?? [])].find((traced) => traced.tracer === tracer && traced.name === pool.name);
   const traced = known ?? admit(pool, tracer);
   traced.watches++;
@@ -62,7 +53,7 @@ function remove(traced: Traced): void {
   traced.unlisten();
   collected.unregister(traced);
   // Their children have been sent, and must not be without a parent.
-  for (const span of traced.open) span.end();
+  for (const span of traced.open) attempt(() => span.end());
   traced.open.clear();
   if (pools.size > 0) return;
   unsurround?.();
@@ -80,25 +71,35 @@ function tracedOf({ pool, poolId }: PoolMessage): readonly Traced[] {
   return [...(pools.get(poolId) ?? [])].filter(({ name }) => name === pool);
 }
 
+/** What a tracer or a span processor throws is its own fault, and must cost nobody a transaction or a lease. */
+function attempt<Result>(tell: () => Result): Result | undefined {
+  try {
+    return tell();
+  } catch (error) {
+    diag.error('A span of Leasehold failed', error);
+    return undefined;
+  }
+}
+
 async function aroundTransaction(message: TransactionMessage, run: () => Promise<void>): Promise<void> {
   const around = context.active();
-  const spans = tracedOf(message).map(({ tracer, open }) => {
-    const span = tracer.startSpan('leasehold.transaction', {}, around);
+  const attributes = transactionAttributes(message);
+  const spans = tracedOf(message).flatMap(({ tracer, open }) => {
+    const span = attempt(() => tracer.startSpan('leasehold.transaction', { attributes }, around));
+    if (span === undefined) return [];
     open.add(span);
-    return { span, open };
+    return [{ span, open }];
   });
   const innermost = spans.at(-1);
   try {
     await (innermost === undefined ? run() : context.with(trace.setSpan(around, innermost.span), run));
   } finally {
     for (const { span, open } of spans) {
-      span.setAttributes({
-        ...attributesOf(message),
-        'leasehold.transaction.mode': message.mode,
-        'leasehold.transaction.attempts': message.attempts,
+      attempt(() => {
+        span.setAttributes(transactionAttributes(message));
+        noteError(span, message, Date.now());
       });
-      noteError(span, message, Date.now());
-      if (open.delete(span)) span.end();
+      if (open.delete(span)) attempt(() => span.end());
     }
   }
 }
@@ -107,6 +108,8 @@ async function aroundTransaction(message: TransactionMessage, run: () => Promise
 async function aroundAcquire(message: AcquireMessage, run: () => Promise<void>): Promise<void> {
   const begun = performance.now();
   const around = context.active();
+  // By the end of the wait the pool may be closed.
+  const traced = tracedOf(message);
   try {
     await run();
   } finally {
@@ -114,14 +117,23 @@ async function aroundAcquire(message: AcquireMessage, run: () => Promise<void>):
       // Both from one clock, so that the span is as long as the wait, even if somebody sets the time.
       const end = Date.now();
       const startTime = end - Math.max(performance.now() - begun, message.waited ?? 0);
-      for (const { tracer } of tracedOf(message)) {
-        const span = tracer.startSpan('leasehold.acquire', { startTime }, around);
-        span.setAttributes(attributesOf(message));
-        noteError(span, message, end);
-        span.end(end);
+      for (const { tracer } of traced) {
+        attempt(() => {
+          const span = tracer.startSpan('leasehold.acquire', { startTime, attributes: attributesOf(message) }, around);
+          noteError(span, message, end);
+          span.end(end);
+        });
       }
     }
   }
+}
+
+function transactionAttributes(message: TransactionMessage): Attributes {
+  return {
+    ...attributesOf(message),
+    'leasehold.transaction.mode': message.mode,
+    'leasehold.transaction.attempts': message.attempts,
+  };
 }
 
 function attributesOf(message: AcquireMessage | TransactionMessage): Attributes {

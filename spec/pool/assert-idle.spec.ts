@@ -1,7 +1,10 @@
 import test from 'ava';
 import { NotIdleError } from '../../lib/congestion-errors.ts';
+import type { SqlitePool } from '../../lib/index.ts';
 import { attempt, FakeDriver, fakePool } from '../support/driver.ts';
+import { temporaryFile } from '../support/files.ts';
 import { gate, settled } from '../support/gate.ts';
+import { lockingProcess, temporaryPool } from '../support/sqlite.ts';
 
 const advice = 'Await all work, and release each lease, before this.';
 const hint = ' Set "leakThreshold" to see here where each lease was acquired.';
@@ -133,3 +136,78 @@ test('a scope that holds nothing is not idle work of the pool, one that holds is
   });
   t.notThrows(() => pool.assertIdle());
 });
+
+/** Ways to write that wait without a connection of their own. */
+const writes: Record<string, (pool: SqlitePool) => Promise<unknown>> = {
+  run: (pool) => pool.run("INSERT INTO item VALUES ('x')"),
+  transaction: (pool) => pool.transaction((tx) => tx.exec("INSERT INTO item VALUES ('x')")),
+  withConnection: (pool) => pool.withConnection((db) => db.exec("INSERT INTO item VALUES ('x')"), { write: true }),
+  acquire: (pool) => pool.acquire({ write: true }).then((db) => db.exec("INSERT INTO item VALUES ('x')").close()),
+};
+
+for (const [how, write] of Object.entries(writes)) {
+  test(`a write by ${how} that waits behind another pool of its file is not idle until it is done`, async (t) => {
+    const file = temporaryFile(t);
+    const [one, other] = [temporaryPool(t, { name: 'one' }, file), temporaryPool(t, { name: 'other' }, file)];
+    await one.run('CREATE TABLE item (name TEXT)');
+    await other.get('SELECT 1');
+    const holder = await one.acquire({ write: true });
+    const writing = [write(other), write(other)];
+    await settled();
+    const error = t.throws<NotIdleError>(() => other.assertIdle(), { instanceOf: NotIdleError });
+    t.like(error, { pool: 'other', leased: 0, waiting: 2, holders: [] });
+    t.is(error.message, `Pool "other" is not idle: 0 leases not given back, 2 acquires waiting. ${advice}`);
+    t.is(
+      t.throws<NotIdleError>(() => one.assertIdle()).waiting,
+      0,
+      'who waits in another pool is no matter of this one',
+    );
+    holder.close();
+    await Promise.all(writing);
+    t.notThrows(() => other.assertIdle());
+    t.notThrows(() => one.assertIdle());
+  });
+}
+
+test('a write that was refused while it waited is idle again', async (t) => {
+  const pool = temporaryPool(t);
+  await pool.run('CREATE TABLE item (name TEXT)');
+  const holder = await pool.acquire({ write: true });
+  const controller = new AbortController();
+  const refused = t.throwsAsync(pool.transaction(() => {}, { signal: controller.signal }));
+  await settled();
+  t.like(
+    t.throws<NotIdleError>(() => pool.assertIdle()),
+    { leased: 1, waiting: 1 },
+  );
+  controller.abort();
+  await refused;
+  t.like(
+    t.throws<NotIdleError>(() => pool.assertIdle()),
+    { leased: 1, waiting: 0 },
+  );
+  holder.close();
+  t.notThrows(() => pool.assertIdle());
+});
+
+for (const [how, call] of Object.entries({
+  ...writes,
+  'get of a reader': (pool: SqlitePool) => pool.get('SELECT 1'),
+})) {
+  test(`a first opening that waits for a lock elsewhere is not idle: ${how}`, async (t) => {
+    const file = temporaryFile(t);
+    const other = await lockingProcess(t, file);
+    const pool = temporaryPool(
+      t,
+      { name: 'app', onOpen: (db) => db.exec('CREATE TABLE IF NOT EXISTS item (name)') },
+      file,
+    );
+    const waiting = call(pool);
+    await settled();
+    const error = t.throws<NotIdleError>(() => pool.assertIdle(), { instanceOf: NotIdleError });
+    t.like(error, { leased: 0, waiting: 1 });
+    await other.release();
+    await waiting;
+    t.notThrows(() => pool.assertIdle());
+  });
+}

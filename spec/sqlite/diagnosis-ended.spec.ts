@@ -138,7 +138,7 @@ for (const [name, { open, place }] of Object.entries(scopes)) {
     const [sentence, site] = error.message.split('\n');
     t.is(
       sentence,
-      `Scope #${error.scope} "GET /a" of "app" ended 1.2 s ago, and its connection went back. ` +
+      `Scope #${error.scope} "GET /a" of "app" ended 1.2 s ago, and gave back what it held. ` +
         'Await all work inside the scope, or give work that outlives it a withConnection() of its own.',
     );
     t.true(site?.startsWith('  Its connection was acquired at '));

@@ -1,7 +1,15 @@
 import test from 'ava';
 import type Database from 'better-sqlite3';
 import { expectTypeOf } from 'expect-type';
-import type { AmbientDatabase, CheckpointResult, DatabaseClass, LeasedDatabase, SqlitePool } from '../../lib/index.ts';
+import type {
+  AmbientDatabase,
+  CheckpointResult,
+  DatabaseClass,
+  LabelStats,
+  LeasedDatabase,
+  SqlitePool,
+  SqlitePoolStats,
+} from '../../lib/index.ts';
 import { compare, temporaryPool } from '../support/sqlite.ts';
 
 interface Note {
@@ -137,4 +145,12 @@ test('the class of better-sqlite3 is a DatabaseClass, and the calls of a pool ar
   expectTypeOf<SqlitePool['db']>().toEqualTypeOf<AmbientDatabase>();
   expectTypeOf<ReturnType<SqlitePool['get']>>().toEqualTypeOf<Promise<unknown>>();
   t.is(typeof typed, 'function');
+});
+
+test('stats of the whole and stats by label have types of their own', (t) => {
+  const pool = temporaryPool(t);
+  expectTypeOf(pool.stats()).toEqualTypeOf<SqlitePoolStats>();
+  expectTypeOf(pool.stats({ by: 'label' })).toEqualTypeOf<LabelStats[]>();
+  // @ts-expect-error There is nothing else to tell apart.
+  t.throws(() => pool.stats({ by: 'route' }), { code: 'ERR_LEASEHOLD_OPTIONS' });
 });
