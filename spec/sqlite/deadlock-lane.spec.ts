@@ -323,3 +323,27 @@ test('who waits for the lane of somebody who waits for nothing is in no ring', a
   t.deepEqual(await reader, { one: 1 });
   t.deepEqual(deadlocks, []);
 });
+
+test('a ring of connections alone refuses one of its own, not a writer who came later', async (t) => {
+  const { pool } = await watched(t, { onDeadlock: 'reject', max: 1 });
+  const done = gate();
+  // Its scope has asked twice, and gets one: the ring closes when it does.
+  const held = await pool.acquire();
+  const ring = pool.withScope(() =>
+    Promise.allSettled([pool.acquire(patience), pool.acquire(patience)]).then(async (outcomes) => {
+      await done.passed;
+      for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.close();
+      return outcomes.map((outcome) =>
+        outcome.status === 'fulfilled' ? 'served' : (outcome.reason as { code: string }).code,
+      );
+    }),
+  );
+  await settled();
+  const innocent = pool.transaction(() => pool.withConnection(() => 'served', { fresh: true, ...patience }));
+  await settled();
+  held.close();
+  await settled();
+  done.open();
+  t.deepEqual((await ring).toSorted(), ['ERR_LEASEHOLD_DEADLOCK', 'served']);
+  t.is(await innocent, 'served');
+});

@@ -198,3 +198,16 @@ test('without stacks, messages of ended leases and scopes are one line', async (
   t.false(ended.message.includes('\n'));
   t.is(ended.acquireStack, undefined);
 });
+
+test('what was queued in a scope that ends is told that it ended just now', async (t) => {
+  const { pool } = watched(t, { max: 1 });
+  const held = await taken(pool);
+  let queued: Promise<unknown> = Promise.resolve();
+  await pool.withScope(() => {
+    queued = pool.acquire();
+    queued.catch(() => {});
+  });
+  const error = await t.throwsAsync<ScopeEndedError>(queued, { instanceOf: ScopeEndedError });
+  t.true(error.endedFor < 1, `${error.endedFor}`);
+  held.close();
+});

@@ -144,3 +144,33 @@ test('what is left over when a scope that lost its transaction has ended is refu
   await Promise.all(left);
   t.deepEqual(await namesIn(pool), []);
 });
+
+test('what was never part of a transaction that lost its lease goes on in the same scope', async (t) => {
+  const pool = await openItems(t);
+  await pool.withScope(async () => {
+    await pool.connection();
+    const inside = pool.transaction(async (tx) => {
+      tx.prepare(insert).run('lost');
+      pool.closeOverdue(0);
+      await settled();
+      return pool.run(insert, ['lost too']);
+    });
+    await t.throwsAsync(inside, refusal('RELEASED'));
+    await pool.run(insert, ['next job']);
+    t.is(await pool.withConnection((db) => db.prepare('SELECT count(*) FROM item').pluck().get()), 1);
+  });
+  t.deepEqual(await namesIn(pool), ['next job']);
+});
+
+test('who closes his own handle with a transaction open may begin anew in the same scope', async (t) => {
+  const pool = await openItems(t);
+  await pool.withScope(async () => {
+    const db = await pool.connection();
+    db.exec('BEGIN');
+    db.prepare(insert).run('lost');
+    db.close();
+    const again = await pool.connection();
+    again.prepare(insert).run('second try');
+  });
+  t.deepEqual(await namesIn(pool), ['second try']);
+});
