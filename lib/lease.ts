@@ -67,6 +67,12 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     this.lastUsedAt = startedAt;
   }
 
+  /** It begins later than it was lent: a hook has had it until now. */
+  beginAt(now: number): void {
+    this.startedAt = now;
+    this.lastUsedAt = now;
+  }
+
   get pool(): string {
     return this.#owner.name;
   }

@@ -38,12 +38,12 @@ export class DurationRecorder {
     return this.#sum;
   }
 
-  recordZero(): void {
-    this.#zeros++;
-  }
-
   /** Takes a duration in milliseconds. */
   record(duration: number): void {
+    if (duration === 0) {
+      this.#zeros++;
+      return;
+    }
     const index = bucketOf(Math.max(0, Math.min(duration * 1000, longest)) | 0, this.#precision);
     this.#buckets[index] = (this.#buckets[index] as number) + 1;
     this.#recorded++;
@@ -193,8 +193,7 @@ export class LabelAccount {
   began(waited: number): void {
     this.leased++;
     this.acquired++;
-    if (waited === 0) this.wait.recordZero();
-    else this.wait.record(waited);
+    this.wait.record(waited);
   }
 
   ended(held: number): void {

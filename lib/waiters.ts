@@ -29,6 +29,9 @@ export interface WaiterRequest extends QueueRequest {
   readonly wants: 'lease' | 'handle';
 }
 
+/** What is asked for by one who does not wait. */
+export type ImmediateRequest = Pick<WaiterRequest, 'label' | 'signal' | 'since' | 'holder' | 'askedAt' | 'site'>;
+
 /**
  * One who waits in a queue, for a connection or for his turn.
  *
@@ -39,8 +42,6 @@ export interface WaiterRequest extends QueueRequest {
 export class Waiter<Request extends QueueRequest, Granted> {
   /** What was asked for; nobody's once it is settled. */
   request: Request;
-  /** Absolute time at which it gives up. An upper bound: `WaiterQueue.next` holds to it even if the timer is late. */
-  readonly deadline: number;
   /** Of those with the same priority the one with the lower number is served first. */
   readonly order: number;
   /** Gone once it is settled, because it would keep the outcome alive. Take it right after `add`. */
@@ -56,12 +57,19 @@ export class Waiter<Request extends QueueRequest, Granted> {
   constructor(request: Request, order: number, onSettled: (waiter: Waiter<Request, Granted>) => void) {
     this.request = request;
     this.order = order;
-    this.deadline = request.since + request.timeout;
     this.#onSettled = onSettled;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+  }
+
+  /**
+   * Absolute time at which it gives up. An upper bound: `WaiterQueue.next` holds to it even if the timer is late. Not kept,
+   * because a number with a fraction takes 24 bytes. Of no meaning once it is settled.
+   */
+  get deadline(): number {
+    return this.request.since + this.request.timeout;
   }
 
   get settled(): boolean {
@@ -190,7 +198,7 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
       // Its own abort listener may come after the one that brought the connection here.
       if (waiter.request.signal?.aborted) this.#aborted(waiter);
       else if (waiter.deadline > now) return waiter;
-      else this.#expire(waiter, 1, now);
+      else this.#expire(waiter, 1);
     }
     return undefined;
   }
@@ -267,9 +275,9 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
     if (inScope?.size === 0) this.#byScope.delete(own);
   }
 
-  #expire(waiter: Waiter<Request, Granted>, position: number | undefined, now: number): void {
+  #expire(waiter: Waiter<Request, Granted>, position: number | undefined): void {
     const { request } = waiter;
-    const error = this.#errorFor(request, position, now - waiter.deadline);
+    const error = this.#errorFor(request, position, this.#clock.now() - waiter.deadline);
     if (waiter.reject(error)) this.#hooks.onTimeout(request, error);
   }
 
@@ -295,7 +303,7 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
     const { items, next } = this.#deadlines.due(now);
     // Those without a deadline too: nothing but this timer keeps the process alive for them.
     if (this.#live > items.length) this.#arm(next, now);
-    for (const waiter of items) if (!waiter.settled) this.#expire(waiter, this.#positionOf(waiter, items), now);
+    for (const waiter of items) if (!waiter.settled) this.#expire(waiter, this.#positionOf(waiter, items));
   };
 
   /** Its place among those that wait: in `late`, or not due yet. */

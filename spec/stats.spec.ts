@@ -18,8 +18,8 @@ test('nothing recorded summarises to zeros', (t) => {
 
 test('durations of zero are counted and weigh on every figure', (t) => {
   const recorder = new DurationRecorder();
-  recorder.recordZero();
-  recorder.recordZero();
+  recorder.record(0);
+  recorder.record(0);
   t.deepEqual(recorder.summary(), { ...nothing, count: 2 });
   recorder.record(100);
   recorder.record(100);
@@ -56,7 +56,7 @@ for (const [title, error, newRecorder] of [
     fc.assert(
       fc.property(fc.array(duration, { minLength: 1, maxLength: 200 }), fc.nat({ max: 200 }), (durations, zeros) => {
         const recorder = newRecorder();
-        for (let index = 0; index < zeros; index++) recorder.recordZero();
+        for (let index = 0; index < zeros; index++) recorder.record(0);
         for (const each of durations) recorder.record(each);
         const all = [...Array.from({ length: zeros }, () => 0), ...durations].toSorted((a, b) => a - b);
         const summary = recorder.summary();

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Driver } from '../driver.ts';
-import { OptionsError } from '../errors.ts';
+import { OpenError, OptionsError } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { PoolSettings } from '../options.ts';
 import type { PoolCounters, Times } from '../stats.ts';
@@ -208,6 +208,20 @@ export class Inventory<Connection extends object, Handle extends object> {
       this.#context.events.error(error, 'Closing a connection failed');
       left();
     });
+  }
+
+  /** Closes a connection that came back, instead of pooling it. */
+  discard(slot: Slot<Connection, Handle>, reason: string): void {
+    const { counters, events } = this.#context;
+    counters.discarded++;
+    if (events.has('discard')) events.emit('discard', { connection: slot.id, reason });
+    this.close(slot, reason);
+  }
+
+  /** What a caller is told of a failed open. A bad option shows only then, and is no fault of the target. */
+  openError(error: unknown): Error {
+    const { settings, driver } = this.#context;
+    return error instanceof OptionsError ? error : new OpenError(settings.name, driver.target, error);
   }
 
   #tryClose(slot: Slot<Connection, Handle>): unknown {

@@ -20,32 +20,25 @@ export class Ledger {
     this.#events = events;
   }
 
-  // On the way of every lease: short, so that the compiler takes in all of that way at once. What is rare is in functions
-  // of its own.
-
-  /** A lease has begun. */
-  began(lease: SlotLease<object, object>, waited: number): void {
-    this.counters.acquired++;
-    if (waited === 0) this.times.wait.recordZero();
-    else this.times.wait.record(waited);
-    if (lease.label !== undefined) this.labels.of(lease.label).began(waited);
-    if (this.#events.hasListener('acquire')) this.#tellBegan(lease, waited);
+  /** Whether anybody wants to know of this lease alone. Counters and times of the pool are kept where leases are made. */
+  concerns(lease: SlotLease<object, object>, event: 'acquire' | 'release'): boolean {
+    return lease.label !== undefined || this.#events.hasListener(event);
   }
 
-  /** A lease has ended. */
-  ended(lease: SlotLease<object, object>, held: number): void {
-    this.counters.released++;
-    this.times.hold.record(held);
-    if (lease.label !== undefined) this.labels.of(lease.label).ended(held);
-    if (this.#events.hasListener('release')) this.#tellEnded(lease, held);
+  /** A lease has begun that concerns somebody. */
+  began({ id, slot, label }: SlotLease<object, object>, waited: number): void {
+    if (label !== undefined) this.labels.of(label).began(waited);
+    if (this.#events.hasListener('acquire')) {
+      this.#events.emit('acquire', { lease: id, connection: slot.id, label, waited });
+    }
   }
 
-  #tellBegan({ id, slot, label }: SlotLease<object, object>, waited: number): void {
-    this.#events.emit('acquire', { lease: id, connection: slot.id, label, waited });
-  }
-
-  #tellEnded({ id, slot, label }: SlotLease<object, object>, held: number): void {
-    this.#events.emit('release', { lease: id, connection: slot.id, label, held });
+  /** A lease has ended that concerns somebody. */
+  ended({ id, slot, label }: SlotLease<object, object>, held: number): void {
+    if (label !== undefined) this.labels.of(label).ended(held);
+    if (this.#events.hasListener('release')) {
+      this.#events.emit('release', { lease: id, connection: slot.id, label, held });
+    }
   }
 
   /** Somebody has to queue. */

@@ -1,13 +1,13 @@
 import type { Clock } from '../clock.ts';
-import { AcquireTimeoutError, DeadlockError, QueueFullError } from '../congestion-errors.ts';
+import { AcquireTimeoutError, QueueFullError } from '../congestion-errors.ts';
 import type { Driver } from '../driver.ts';
-import { AbortError, ClosedError, type LeaseEnd, OpenError, OptionsError } from '../errors.ts';
+import { AbortError, ClosedError, type LeaseEnd } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { ScopeRef, Site } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import type { PoolHooks, PoolSettings } from '../options.ts';
-import type { PoolCounters } from '../stats.ts';
-import { WaiterQueue, type WaiterRequest } from '../waiters.ts';
+import type { DurationRecorder, PoolCounters } from '../stats.ts';
+import { type ImmediateRequest, WaiterQueue, type WaiterRequest } from '../waiters.ts';
 import type { Inventory } from './inventory.ts';
 import type { Ledger } from './ledger.ts';
 import type { Patience } from './patience.ts';
@@ -30,9 +30,6 @@ export interface LenderContext<Connection extends object, Handle extends object>
   readonly isReserve: boolean;
 }
 
-/** What is asked for by one who does not wait. */
-export type ImmediateRequest = Pick<WaiterRequest, 'label' | 'signal' | 'since' | 'holder' | 'askedAt' | 'site'>;
-
 /**
  * Leases and who waits for one: brings connections of the inventory to waiters in fair order, and back.
  *
@@ -48,6 +45,10 @@ export class Lender<Connection extends object, Handle extends object> {
   readonly #clock: Clock;
   readonly #events: PoolEmitter;
   readonly #ledger: Ledger;
+  // Of the ledger. A number that is passed on to a function of its own must be put into an object first: 5 % of a lease.
+  readonly #counters: PoolCounters;
+  readonly #waits: DurationRecorder;
+  readonly #holds: DurationRecorder;
   readonly #isReserve: boolean;
   readonly #inventory: Inventory<Connection, Handle>;
   readonly #turnaround: Turnaround<Connection, Handle>;
@@ -65,6 +66,9 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#clock = clock;
     this.#events = events;
     this.#ledger = ledger;
+    this.#counters = ledger.counters;
+    this.#waits = ledger.times.wait;
+    this.#holds = ledger.times.hold;
     this.#inventory = inventory;
     this.#isReserve = context.isReserve;
     this.#watch = new LeaseWatch({ ...context, waiting: () => this.#waiters.size });
@@ -123,7 +127,7 @@ export class Lender<Connection extends object, Handle extends object> {
     signal: AbortSignal | undefined,
     holder: ScopeRef | undefined,
     site: Site | undefined,
-    askedAt: number,
+    askedAt: number | undefined,
     now: number,
   ): SlotLease<Connection, Handle> | undefined {
     this.#admit(signal);
@@ -131,7 +135,8 @@ export class Lender<Connection extends object, Handle extends object> {
     const slot = this.#inventory.takeIdle(now);
     if (slot === undefined) return undefined;
     const lease = this.#turnaround.lend(slot, now);
-    this.#begin(lease, label, signal, holder, site, askedAt, now);
+    this.#begin(lease, label, signal, holder, site);
+    this.#noteWait(lease, askedAt === undefined ? 0 : now - askedAt);
     return lease;
   }
 
@@ -147,7 +152,8 @@ export class Lender<Connection extends object, Handle extends object> {
       }
       const lease = this.#turnaround.prepare(slot);
       if (lease instanceof Lease) {
-        this.#beginFor(request, lease, request.since);
+        lease.beginAt(request.since);
+        this.#beginFor(request, lease);
         return lease;
       }
       if (lease !== undefined) {
@@ -189,7 +195,7 @@ export class Lender<Connection extends object, Handle extends object> {
   #admit(signal: AbortSignal | undefined): void {
     if (this.#closed) throw new ClosedError(this.#settings.name);
     if (signal?.aborted) {
-      this.#ledger.counters.aborted++;
+      this.#counters.aborted++;
       throw new AbortError(signal);
     }
   }
@@ -202,18 +208,21 @@ export class Lender<Connection extends object, Handle extends object> {
     // one of them does not wait for a holder.
     const covered = Math.max(0, this.#inventory.max - this.#leased);
     if (this.#waiters.size >= this.#settings.maxWaiting + covered) {
-      this.#ledger.counters.refused++;
+      this.#counters.refused++;
       throw new QueueFullError(this.#watch.congestion());
     }
     const waiter = this.#waiters.add(request);
     const promise = waiter.promise as Promise<SlotLease<Connection, Handle> | Handle>;
     this.checkDeadlock(request);
     this.pump();
-    const onTheirWay = this.#turnaround.preparing + this.#inventory.opening;
-    if (!waiter.settled && this.#waiters.size > onTheirWay) {
-      this.#ledger.waits('connection', request.label, this.#waiters.size);
-    }
+    if (this.#events.hasListener('wait') && !waiter.settled) this.#tellWait(request.label);
     return promise;
+  }
+
+  /** Who has a connection on its way, from a hook or the file, does not wait for anybody. */
+  #tellWait(label: string | undefined): void {
+    const onTheirWay = this.#turnaround.preparing + this.#inventory.opening;
+    if (this.#waiters.size > onTheirWay) this.#ledger.waits('connection', label, this.#waiters.size);
   }
 
   /** Brings supply to those who wait: idle connections through their hook, then new ones while there is room. */
@@ -231,7 +240,7 @@ export class Lender<Connection extends object, Handle extends object> {
     const inventory = this.#inventory;
     while (inventory.canOpen && inventory.staying < inventory.min) {
       this.#open((error) => {
-        if (!this.#driver.isTransient(error)) this.#events.error(this.openError(error), 'open');
+        if (!this.#driver.isTransient(error)) this.#events.error(this.#inventory.openError(error), 'open');
       });
     }
   }
@@ -264,20 +273,15 @@ export class Lender<Connection extends object, Handle extends object> {
       return undefined;
     } catch (error) {
       if (this.#driver.isTransient(error)) return undefined;
-      throw this.openError(error);
+      throw this.#inventory.openError(error);
     }
-  }
-
-  /** What a caller is told of a failed open. A bad option shows only then, and is no fault of the target. */
-  openError(error: unknown): Error {
-    return error instanceof OptionsError ? error : new OpenError(this.#settings.name, this.#driver.target, error);
   }
 
   #openFailed(error: unknown): void {
     // While connections are out, one of them may still serve those who wait; and a lock elsewhere may go away.
     // Their timeout would tell them of this error. Otherwise waiting is in vain.
     if (this.#inventory.size === 0 && !this.#driver.isTransient(error)) {
-      this.#waiters.rejectAll(() => this.openError(error));
+      this.#waiters.rejectAll(() => this.#inventory.openError(error));
     }
     this.pump();
   }
@@ -285,7 +289,7 @@ export class Lender<Connection extends object, Handle extends object> {
   /** Gives a connection nobody holds to the first waiter, to the idle ones, or up. */
   offer(slot: Slot<Connection, Handle>, now = this.#clock.now()): void {
     const reason = this.#inventory.unfit(slot, now);
-    if (reason !== undefined) this.#discard(slot, reason);
+    if (reason !== undefined) this.#inventory.discard(slot, reason);
     else if (this.#waiters.size === 0) this.#inventory.putIdle(slot);
     else if (!this.#hasAcquireHook) this.#serve(this.#turnaround.lend(slot, now), now);
     else {
@@ -298,8 +302,10 @@ export class Lender<Connection extends object, Handle extends object> {
   /** Serves a connection that has been through its hook, unless the hook or the pool has given it up meanwhile. */
   #servePrepared(lease: SlotLease<Connection, Handle>): void {
     const now = this.#clock.now();
-    if (this.#inventory.unfit(lease.slot, now) === undefined) this.#serve(lease, now);
-    else this.#turnaround.cancel(lease);
+    if (this.#inventory.unfit(lease.slot, now) === undefined) {
+      lease.beginAt(now);
+      this.#serve(lease, now);
+    } else this.#turnaround.cancel(lease);
   }
 
   #serve(lease: SlotLease<Connection, Handle>, now: number): void {
@@ -311,7 +317,7 @@ export class Lender<Connection extends object, Handle extends object> {
     const { request } = waiter;
     // Granted first, so that no listener of `acquire` can abort a waiter that has its connection.
     waiter.grant(request.wants === 'lease' ? lease : handleOf(lease));
-    this.#beginFor(request, lease, now);
+    this.#beginFor(request, lease);
     this.checkDeadlock(request);
   }
 
@@ -320,43 +326,39 @@ export class Lender<Connection extends object, Handle extends object> {
    * a lease while it waits for another.
    */
   checkDeadlock({ scope, label }: Pick<WaiterRequest, 'scope' | 'label'>): void {
-    if (scope === undefined || !this.#watch.findsDeadlock(label) || this.#settings.onDeadlock !== 'reject') return;
-    // Whoever holds nothing is no part of the ring: without him it would stay.
-    const newest =
-      this.#waiters.newestInScope((waiting) => this.#watch.isAround(waiting)) ??
-      // A ring through something beside the pool has one who holds a connection elsewhere.
-      this.#waiters.newestInScope((waiting) => waiting.open > 0);
-    newest?.reject(new DeadlockError(this.#watch.congestion()));
+    if (scope !== undefined && this.#watch.findsDeadlock(label)) this.#watch.breakRing(this.#waiters);
   }
 
   #beginFor(
-    { label, signal, holder, site, since, askedAt = since }: ImmediateRequest,
+    { label, signal, holder, site, since, askedAt }: ImmediateRequest,
     lease: SlotLease<Connection, Handle>,
-    now: number,
   ): void {
-    this.#begin(lease, label, signal, holder, site, askedAt, now);
+    this.#begin(lease, label, signal, holder, site);
+    this.#noteWait(lease, lease.startedAt - (askedAt ?? since));
   }
 
+  /** It has begun when it was lent. */
   #begin(
     lease: SlotLease<Connection, Handle>,
     label: string | undefined,
     signal: AbortSignal | undefined,
     holder: ScopeRef | undefined,
     site: Site | undefined,
-    askedAt: number,
-    now: number,
   ): void {
     lease.label = label;
     lease.signal = signal;
     lease.scope = holder;
     if (holder !== undefined) holder.open++;
     lease.site = site;
-    lease.startedAt = now;
-    lease.lastUsedAt = now;
     lease.slot.lease = lease;
     lease.slot.uses++;
     this.#leased++;
-    this.#ledger.began(lease, now - askedAt);
+    this.#counters.acquired++;
+  }
+
+  #noteWait(lease: SlotLease<Connection, Handle>, waited: number): void {
+    this.#waits.record(waited);
+    if (this.#ledger.concerns(lease, 'acquire')) this.#ledger.began(lease, waited);
   }
 
   #takeBack(lease: SlotLease<Connection, Handle>, dangling: readonly string[] | undefined): void | Promise<void> {
@@ -368,16 +370,13 @@ export class Lender<Connection extends object, Handle extends object> {
     slot.idleSince = now;
     this.#leased--;
     if (lease.scope !== undefined) lease.scope.open--;
-    this.#ledger.ended(lease, now - lease.startedAt);
+    this.#counters.released++;
+    const held = now - lease.startedAt;
+    this.#holds.record(held);
+    if (this.#ledger.concerns(lease, 'release')) this.#ledger.ended(lease, held);
     this.#watch.returned(lease, now);
     lease.lastUsedAt = now;
     return this.#turnaround.cleanUp(lease, dangling);
-  }
-
-  #discard(slot: Slot<Connection, Handle>, reason: string): void {
-    this.#ledger.counters.discarded++;
-    if (this.#events.has('discard')) this.#events.emit('discard', { connection: slot.id, reason });
-    this.#inventory.close(slot, reason);
   }
 
   #timeoutError(

@@ -55,7 +55,7 @@ export class Requests {
     const since = this.#clock.now();
     const askedAt = call?.since;
     return (
-      lender.takeIdle(label, signal, holder, site, askedAt ?? since, since) ??
+      lender.takeIdle(label, signal, holder, site, askedAt, since) ??
       lender.wait({
         label,
         signal,

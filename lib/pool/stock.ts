@@ -56,7 +56,7 @@ export class Stock<Connection extends object, Handle extends object> {
       } catch (error) {
         if (this.#closed) throw new ClosedError(settings.name);
         if (error instanceof PatienceError || !driver.isTransient(error)) {
-          throw lender.openError(inventory.lastOpenError ?? error);
+          throw inventory.openError(inventory.lastOpenError ?? error);
         }
       }
     }

@@ -20,6 +20,11 @@ export interface LeaseWatchContext<Connection extends object, Handle extends obj
   readonly waiting: () => number;
 }
 
+/** Those who wait for a lease, some of them in a ring. */
+interface Ring {
+  newestInScope(counts: (scope: ScopeRef) => boolean): { reject(error: unknown): boolean } | undefined;
+}
+
 /** Watches the leases that are out: who holds what, who holds it too long, who has lost it, who blocks himself. */
 export class LeaseWatch<Connection extends object, Handle extends object> {
   readonly #context: LeaseWatchContext<Connection, Handle>;
@@ -81,6 +86,17 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
       }
     }
     return true;
+  }
+
+  /** With `onDeadlock: 'reject'` has the newest waiter of the ring give up. */
+  breakRing(waiters: Ring): void {
+    if (this.#context.settings.onDeadlock !== 'reject') return;
+    // Whoever holds nothing is no part of the ring: without him it would stay.
+    const newest =
+      waiters.newestInScope((waiting) => this.isAround(waiting)) ??
+      // A ring through something beside the pool has one who holds a connection elsewhere.
+      waiters.newestInScope((waiting) => waiting.open > 0);
+    newest?.reject(new DeadlockError(this.congestion()));
   }
 
   /** Reports leases held for too long, and has the handles of old ones watched for being dropped. */
