@@ -134,6 +134,8 @@ for (const seed of [1, 2, 3]) {
       (pool, id, options) =>
         pool.withConnection(async (db) => {
           await pool.run('BEGIN IMMEDIATE');
+          // Throws where its connection was taken away before that, and the pool took another one for it.
+          if (!db.inTransaction) throw new Mine();
           await pool.run(insert, [id]);
           await middle(db, pool);
           // By the handle: were it closed, the pool would take another connection for this.
