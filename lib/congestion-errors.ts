@@ -62,6 +62,8 @@ export function unblock({ lateBy }: LateWaiter): string {
   );
 }
 
+const ring = 'every lease is held by a scope that itself waits for a connection of this pool, or for one who does';
+
 /** No connection came free before the deadline. `cause` is the last failure to open one, if there was any. */
 export class AcquireTimeoutError extends CongestionError implements LateWaiter {
   readonly code = 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT';
@@ -69,7 +71,7 @@ export class AcquireTimeoutError extends CongestionError implements LateWaiter {
   readonly label: string | undefined;
   readonly position: number | undefined;
   readonly lateBy: number;
-  /** Whether every lease was held by a scope that itself waited for this pool. */
+  /** Whether every lease was held by a scope that itself waited for a connection of this pool, or for one who did. */
   readonly suspectedDeadlock: boolean;
 
   constructor(
@@ -79,9 +81,7 @@ export class AcquireTimeoutError extends CongestionError implements LateWaiter {
     options?: ErrorOptions,
   ) {
     const { timeout, label, position, lateBy } = waiter;
-    const deadlock = suspectedDeadlock
-      ? '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.'
-      : '';
+    const deadlock = suspectedDeadlock ? `\n  Suspected deadlock: ${ring}.` : '';
     const opening =
       options?.cause === undefined
         ? ''
@@ -174,8 +174,8 @@ export class DeadlockError extends CongestionError {
 
   constructor(congestion: Congestion) {
     super(
-      `Suspected deadlock in "${printable(congestion.pool)}": every lease is held by a scope that itself waits for ` +
-        'a connection of this pool. Use the connection the scope already has, or take both before either is needed.' +
+      `Suspected deadlock in "${printable(congestion.pool)}": ${ring}. ` +
+        'Use the connection the scope already has, or take both before either is needed.' +
         formatHolders(congestion.holders),
       congestion,
     );

@@ -48,7 +48,7 @@ export interface PoolEvents {
   leak: { readonly kind: LeakKind; readonly holder: HolderInfo; readonly message: string };
   /** A call gave up waiting for a connection, for the write lane, or for a lock. */
   timeout: { readonly label: string | undefined; readonly waited: number; readonly error: Error };
-  /** Every lease is held by a scope that itself waits. `label` is that of the waiter which completed the ring. */
+  /** Every lease is held by a scope that itself waits for a connection, or for one who does. `label` is that of the waiter which completed the ring. */
   deadlock: { readonly label: string | undefined; readonly holders: readonly HolderInfo[]; readonly message: string };
   /** Something failed that no caller can be told of: a clean-up, a hook on return, a listener. */
   error: Error;

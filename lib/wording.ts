@@ -76,7 +76,7 @@ const sitesKept = 64;
  * relative to the working directory. Empty without a frame.
  */
 export function formatSite(stack: string | undefined): string {
-  // As a user's own code may have it in the fields of an error.
+  // In plain JavaScript it may be anything.
   if (typeof stack !== 'string') return '';
   let site = sites.get(stack);
   if (site === undefined) {

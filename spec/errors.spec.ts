@@ -154,7 +154,7 @@ test('an acquire timeout tells for whom, of a suspected deadlock, and of the las
   t.is(
     error.message,
     'Timed out after 100 ms waiting for a connection of "a\\u0000pp" for "job\\u000a1" (0 of 2 in use, 12 waiting).' +
-      '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.' +
+      '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool, or for one who does.' +
       '\n  The last attempt to get a connection ready failed: disk\\u000agone' +
       '\n  What to do: use the connection that the scope has already, or take all that it needs before it does anything else.',
   );
@@ -213,7 +213,7 @@ test('a deadlock says what to do', (t) => {
   const error = new DeadlockError(congestion);
   t.is(
     error.message,
-    'Suspected deadlock in "app": every lease is held by a scope that itself waits for a connection of this pool. ' +
+    'Suspected deadlock in "app": every lease is held by a scope that itself waits for a connection of this pool, or for one who does. ' +
       `Use the connection the scope already has, or take both before either is needed.${lines}`,
   );
   t.like(error, { pool: 'app', max: 2, leased: 2, waiting: 12, holders });

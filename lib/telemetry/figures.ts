@@ -20,7 +20,7 @@ export interface Figure {
 export interface Gauge extends Figure {
   /** A counter only grows. */
   readonly kind: 'gauge' | 'counter';
-  /** `undefined` where the pool has no such figure. */
+  /** Empty where the pool has no such figure. */
   readonly values: (stats: ObservedStats) => readonly GaugeValue[];
 }
 

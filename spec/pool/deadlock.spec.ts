@@ -32,7 +32,7 @@ test('where every lease is held by a scope that waits for another, the ring is r
   const { label, holders, message: announcement } = deadlocks[0] as PoolEvents['deadlock'];
   t.is(
     announcement,
-    'Suspected deadlock in "fake": every lease is held by a scope that itself waits for a connection of this pool. ' +
+    'Suspected deadlock in "fake": every lease is held by a scope that itself waits for a connection of this pool, or for one who does. ' +
       'Use the connection the scope already has, or take both before either is needed.' +
       '\n  #1  a                 0 ms   last used 0 ms ago' +
       '\n  #2  b                 0 ms   last used 0 ms ago',
@@ -51,7 +51,7 @@ test('where every lease is held by a scope that waits for another, the ring is r
   t.true(suspectedDeadlock);
   t.true(
     message.endsWith(
-      '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool.' +
+      '\n  Suspected deadlock: every lease is held by a scope that itself waits for a connection of this pool, or for one who does.' +
         '\n  What to do: use the connection that the scope has already, or take all that it needs before it does anything ' +
         'else. Set "leakThreshold" to see here where each lease was acquired.',
     ),
