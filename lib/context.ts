@@ -11,6 +11,8 @@ export interface ContextLevel {
   /** Whether its statements are refused by now. */
   readonly ended: boolean;
   readonly lease: LeaseControl;
+  /** Aborted: its statements throw. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -53,39 +53,51 @@ export interface Site {
   readonly stack?: string;
 }
 
+/** Who asks. A function is called anew each time the label is needed: a router knows its route only after a while. */
+export type Label = string | (() => string | undefined);
+
 /** A scope as pool, waiters and leases see it. */
-export interface ScopeRef {
+export class ScopeRef {
   readonly id: number;
-  readonly label: string | undefined;
+  readonly #label: Label | undefined;
   readonly signal: AbortSignal | undefined;
   /** The live scope of the same pool it was opened in. Dropped at the end, so that lineages do not pile up. */
   parent: ScopeRef | undefined;
-  ended: boolean;
+  ended = false;
   /** Time of the pool's clock at which it ended, without a fraction; 0 until then. */
-  endedAt: number;
+  endedAt = 0;
   /** Where its connection was acquired, while stacks are captured. */
-  site: Site | undefined;
+  site: Site | undefined = undefined;
   /** Leases that code in it holds, its own included, and scopes opened within it that have not ended. */
-  open: number;
+  open = 0;
   /** Acquires now waiting in this scope and in those opened within it. */
-  waiting: number;
+  waiting = 0;
   /** Other waits that end with the scope, made when there is one. */
-  ends: Cancellations | undefined;
+  ends: Cancellations | undefined = undefined;
+  /** Transactions that were opened in it to be ended by a call: they do not outlive it. Made when there is one. */
+  transactions: Cancellations | undefined = undefined;
+
+  constructor(id: number, label?: Label, signal?: AbortSignal, parent?: ScopeRef) {
+    this.id = id;
+    this.#label = label;
+    this.signal = signal;
+    this.parent = parent;
+  }
+
+  get label(): string | undefined {
+    const label = this.#label;
+    return typeof label === 'function' ? ask(label) : label;
+  }
 }
 
-export function newScopeRef(id: number, label?: string, signal?: AbortSignal, parent?: ScopeRef): ScopeRef {
-  return {
-    id,
-    label,
-    signal,
-    parent,
-    ended: false,
-    endedAt: 0,
-    site: undefined,
-    open: 0,
-    waiting: 0,
-    ends: undefined,
-  };
+/** What somebody else's function says, unless it throws: a name for messages must not be what makes a request fail. */
+function ask(label: () => string | undefined): string | undefined {
+  try {
+    const answer: unknown = label();
+    return typeof answer === 'string' ? answer : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether `scope` is `outer`, or was opened within it. */

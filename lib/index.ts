@@ -29,7 +29,8 @@ export {
 } from './errors.ts';
 export type { LeakKind, PoolEventName, PoolEvents, PoolListener } from './events.ts';
 // What can be seen of it.
-export type { HolderInfo, LeaseMode, WriteHolder } from './holder.ts';
+export type { HolderInfo, Label, LeaseMode, WriteHolder } from './holder.ts';
+export type { OpenTransaction } from './open-transaction.ts';
 // What may be asked for, of the pool and of each call.
 export type {
   AcquireOptions,
@@ -37,11 +38,13 @@ export type {
   IdleOrder,
   Nesting,
   OnDeadlock,
+  OpenScopeOptions,
   PoolOptions,
   ReadOptions,
   ScopeOptions,
   StatsOptions,
 } from './options.ts';
+export type { OpenScope } from './scope.ts';
 export type { AmbientDatabase } from './sqlite/ambient.ts';
 export type { DatabaseClass } from './sqlite/better-sqlite3.ts';
 export type { CheckpointMode, CheckpointResult } from './sqlite/connection.ts';
@@ -50,7 +53,12 @@ export type { LeasedDatabase } from './sqlite/handle.ts';
 export type { PragmaValue, SqlitePoolOptions } from './sqlite/options.ts';
 // The way in.
 export { type BindValues, type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
-export type { TransactionMode, TransactionOptions, WriteOption } from './sqlite/transaction-options.ts';
+export type {
+  OpenTransactionOptions,
+  TransactionMode,
+  TransactionOptions,
+  WriteOption,
+} from './sqlite/transaction-options.ts';
 export type { SqlitePoolStats } from './sqlite/writing-pool.ts';
 export type { Durations, LabelStats, PoolCounters, PoolStats } from './stats.ts';
 export {

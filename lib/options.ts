@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ConnectionInfo } from './driver.ts';
 import { OptionsError } from './errors.ts';
+import type { Label } from './holder.ts';
 
 /** Which idle connection the next acquire gets: the one used last, or the one unused for longest. */
 export type IdleOrder = 'lifo' | 'fifo';
@@ -121,6 +122,14 @@ export interface ScopeOptions extends AcquireOptions {
   readonly fresh?: boolean | undefined;
 }
 
+/** Options of `openScope`. */
+export interface OpenScopeOptions {
+  /** As of every call; or a function that tells, called whenever the label is needed. */
+  readonly label?: Label | undefined;
+  /** Aborts what waits in the scope, and every later use of its connection. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What becomes of a transaction inside another: a savepoint in it, a part of it, or one on another connection. */
 export type Nesting = 'savepoint' | 'join' | 'separate';
 
@@ -224,6 +233,10 @@ const acquireRules = {
   priority: rules.finite,
 } as const satisfies Record<keyof AcquireOptions, Rule>;
 
+const openScopeRules = {
+  label: { allowed: 'a string or a function', accepts: (value) => ['string', 'function'].includes(typeof value) },
+  signal: rules.signal,
+} as const satisfies Record<keyof OpenScopeOptions, Rule>;
 const scopeRules = { ...acquireRules, fresh: rules.boolean } as const satisfies Record<keyof ScopeOptions, Rule>;
 export const readRules = {
   ...acquireRules,
@@ -268,6 +281,10 @@ export function checkAcquireOptions(options: AcquireOptions | undefined): Acquir
 
 export function checkScopeOptions(options: ScopeOptions | undefined): ScopeOptions {
   return checkCallOptions(options, scopeRules);
+}
+
+export function checkOpenScopeOptions(options: OpenScopeOptions | undefined): OpenScopeOptions {
+  return checkCallOptions(options, openScopeRules);
 }
 
 export function checkCloseOptions(options: CloseOptions | undefined): CloseOptions {

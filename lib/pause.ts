@@ -39,7 +39,8 @@ export async function within(
   }
 }
 
-async function interruptible(promise: Promise<void>, { signal, ends }: Interrupts): Promise<void> {
+/** Waits for `promise`, unless it is interrupted. */
+export async function interruptible(promise: Promise<void>, { signal, ends }: Interrupts): Promise<void> {
   if (signal?.aborted) throw new AbortError(signal);
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new AbortError(signal as AbortSignal));

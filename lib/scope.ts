@@ -1,19 +1,6 @@
-import { type Frame, frames, scopeIn, withScopeOf } from './context.ts';
-import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
-import { isPromiseLike } from './events.ts';
-import { joinSignals, newScopeRef, type ScopeRef } from './holder.ts';
-import {
-  type AcquireOptions,
-  checkAcquireOptions,
-  checkFunction,
-  checkScopeOptions,
-  type ScopeOptions,
-} from './options.ts';
-import { Pool } from './pool/pool.ts';
-import type { Call, Entry } from './pool/request.ts';
+import { type Frame, frames } from './context.ts';
+import type { ScopeRef } from './holder.ts';
 import { handleOf, type SlotLease } from './pool/slot.ts';
-import { TransactionEndedError } from './transaction-errors.ts';
-import { formatCount, printable, stackOf } from './wording.ts';
 
 /**
  * One logical request in one pool, as its code holds it. Only the async context refers to it: what the pool keeps
@@ -58,322 +45,53 @@ export class Scope<Connection extends object, Handle extends object> {
   }
 }
 
-/** A pool whose leases follow the async context: at most one bound to each logical request. */
-export class ScopedPool<Connection extends object, Handle extends object> extends Pool<Connection, Handle> {
-  #lastScopeId = 0;
+/**
+ * A scope that ends by a call, not with a function: for servers, whose requests begin in one callback and end with an
+ * event. Made by `openScope`. Whoever opens it has to end it.
+ */
+export class OpenScope<Handle extends object> implements AsyncDisposable {
+  readonly #scope: Scope<object, Handle>;
+  readonly #frame: Frame;
+  readonly #finish: (scope: Scope<object, Handle>) => void | Promise<void>;
+  #ending: Promise<void> | undefined;
 
-  /**
-   * Runs `fn` with a connection bound to its async context. Inside a scope that has one, `fn` gets that, and
-   * the outermost call releases it; else a connection is taken for as long as `fn` runs. The connection comes
-   * back whatever happens: return, throw, rejection. The outcome of `fn` passes through unchanged.
-   *
-   * @throws OptionsError, OpenError, AcquireTimeoutError, QueueFullError, DeadlockError, ClosedError, AbortError
-   */
-  withConnection<Result>(fn: (db: Handle) => Result, options?: ScopeOptions): Promise<Awaited<Result>> {
-    // Not an async function, to save its promise.
-    try {
-      checkFunction(fn, 'fn');
-      const checked = checkScopeOptions(options);
-      const around = frames.getStore();
-      const outer = this.liveScope(around);
-      if (!checked.fresh) this.#refuseOrphan(outer);
-      if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
-        return this.#withShared(outer, fn, checked, around, this.#callAfter(outer, this.withConnection));
-      }
-      // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
-      return this.runBound(this.take(checked, this.withConnection, outer?.ref), fn, outer, around);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** `withConnection` where the scope around has a connection, or is about to. */
-  async #withShared<Result>(
-    outer: Scope<Connection, Handle>,
-    fn: (db: Handle) => Result,
-    options: ScopeOptions,
-    around: Frame | undefined,
-    call: Call | undefined,
-  ): Promise<Awaited<Result>> {
-    const shared = outer.binding === undefined ? outer.bound : await this.sharedBy(outer);
-    if (shared === undefined) {
-      const taken = this.take(options, this.withConnection, outer.ref, undefined, call);
-      return this.runBound(taken, fn, outer, around);
-    }
-    if (options.signal?.aborted) throw new AbortError(options.signal);
-    return await fn(shared);
+  constructor(
+    scope: Scope<object, Handle>,
+    frame: Frame,
+    finish: (scope: Scope<object, Handle>) => void | Promise<void>,
+  ) {
+    this.#scope = scope;
+    this.#frame = frame;
+    this.#finish = finish;
   }
 
   /**
-   * Runs `fn` in a scope of its own with a lease, which goes back whatever happens. For a transaction `fn` has to enter
-   * the frame itself.
+   * Runs `fn` in the scope: what it calls finds the scope's connection. May be called any number of times. After the
+   * end, `fn` runs as what is left over of the scope.
    */
-  protected async runBound<Result>(
-    taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
-    fn: (db: Handle, frame: Frame) => Result,
-    outer: Scope<Connection, Handle> | undefined,
-    around: Frame | undefined,
-    extent: 'connection' | 'transaction' = 'connection',
-  ): Promise<Awaited<Result>> {
-    // Always awaited, see below.
-    const lease = await taken;
-    const scope = this.#openScope(lease.label, lease.signal, outer, extent);
-    const handle = scope.bind(lease);
-    try {
-      // It may have been aborted between the hand-off and now.
-      if (lease.signal?.aborted) throw new AbortError(lease.signal);
-      // After an `await` this changes the context of what is left of this call, and of nothing else: the caller gets
-      // its own back with its promise. `run` would build a second context only to restore the first one, a quarter of
-      // what an uncontended call takes.
-      // What belongs to a transaction enters its context with that.
-      const frame = withScopeOf(around, this, scope, scope.ref);
-      if (extent === 'connection') frames.enterWith(frame);
-      const result = fn(handle, frame);
-      return isPromiseLike(result) ? await result : (result as Awaited<Result>);
-    } finally {
-      const ending = this.#end(scope);
-      if (ending !== undefined) await ending;
-    }
+  run<Result>(fn: () => Result): Result {
+    return frames.run(this.#frame, fn);
   }
 
-  /**
-   * Runs `fn` in a scope that holds no connection yet. `connection()` binds one until the end of `fn`; the
-   * other methods take one only for as long as they need it. Inside a scope, `fn` runs in that one, unless
-   * `fresh` is set.
-   *
-   * @throws OptionsError, AbortError
-   */
-  async withScope<Result>(
-    fn: () => Result,
-    options?: Pick<ScopeOptions, 'label' | 'signal' | 'fresh'>,
-  ): Promise<Awaited<Result>> {
-    checkFunction(fn, 'fn');
-    const { label, signal, fresh } = checkScopeOptions(options);
-    if (signal?.aborted) throw new AbortError(signal);
-    const around = frames.getStore();
-    const outer = this.liveScope(around);
-    if (outer !== undefined && !fresh) return await fn();
-    const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer, 'connection');
-    try {
-      return await frames.run(withScopeOf(around, this, scope, scope.ref), fn);
-    } finally {
-      const ending = this.#end(scope);
-      if (ending !== undefined) await ending;
-    }
+  get ended(): boolean {
+    return this.#scope.ended;
   }
 
-  /**
-   * The connection of the current scope. Binds one if the scope has none; the scope gives it back at its end.
-   *
-   * @throws NoScopeError outside every scope, ScopeEndedError, and all that `acquire` throws
-   */
-  async connection(options?: AcquireOptions): Promise<Handle> {
-    const checked = checkAcquireOptions(options);
-    const call = this.#callAfter(this.liveScope(), this.connection);
-    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref, call));
-  }
-
-  /** What to take a connection with, where another call is about to bind one and may fail. */
-  #callAfter(scope: Scope<Connection, Handle> | undefined, entry: Entry): Call | undefined {
-    return scope?.binding === undefined ? undefined : this.requests.callOf(entry);
-  }
-
-  /** The connection of the current scope; binds what `take` gets if the scope has none. */
-  protected async bindHere(
-    take: (ref: ScopeRef) => SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
-  ): Promise<Handle> {
-    const scope = this.innermost(frames.getStore());
-    if (scope === undefined) throw new NoScopeError(this.name);
-    if (scope.ended) throw this.endedError(scope);
-    if (scope.bound !== undefined) return scope.bound;
-    this.#refuseOrphan(scope);
-    if (scope.binding !== undefined) {
-      const shared = await this.sharedBy(scope);
-      if (shared !== undefined) return shared;
-      // What failed was another's call, with its own deadline and signal.
-      return this.bindHere(take);
-    }
-    scope.binding = this.#bind(scope, take(scope.ref));
-    return scope.binding;
-  }
-
-  /** The connection bound to the current scope, `undefined` if there is none. Never throws, never takes one. */
+  /** The connection bound to the scope, `undefined` if there is none. Never throws, never takes one. */
   get current(): Handle | undefined {
-    return this.liveScope()?.bound;
+    return this.#scope.bound;
   }
 
-  /** The connection bound to the current scope, for a handle that stands for it. */
-  protected ambient(): Handle {
-    const scope = this.innermost(frames.getStore());
-    if (scope === undefined) throw new NoConnectionError(this.name, false);
-    if (scope.ended) throw this.endedError(scope);
-    if (scope.lease === undefined) throw new NoConnectionError(this.name, true);
-    if (scope.lease.ended) throw scope.lease.endedError();
-    return scope.handle as Handle;
+  /**
+   * Ends the scope: what waits in it is cancelled, an open transaction rolled back and reported, its connection given
+   * back. Never rejects. Further calls wait for the same.
+   */
+  end(): Promise<void> {
+    this.#ending ??= Promise.resolve(this.#finish(this.#scope));
+    return this.#ending;
   }
 
-  /** Runs `fn` on the bound connection where there is one, else on one taken for as long as `fn` runs, bound to nothing. */
-  protected async borrow<Result>(
-    fn: (db: Handle, connection: Connection) => Result,
-    options: AcquireOptions,
-    entry: Entry,
-    call?: Call,
-  ): Promise<Awaited<Result>> {
-    const scope = this.liveScope();
-    const sharing = this.shared(scope, options.signal);
-    const mayTake = sharing === undefined || sharing instanceof Promise;
-    const made = call ?? (mayTake ? this.requests.callOf(entry) : undefined);
-    const shared = await sharing;
-    if (shared !== undefined && scope?.lease !== undefined) return await fn(shared, scope.lease.slot.connection);
-    // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
-    return this.lendTo(fn, this.take(options, entry, scope?.ref, undefined, made));
-  }
-
-  /** The connection of a scope for a call with this signal, `undefined` where it has none. */
-  protected shared(
-    scope: Scope<Connection, Handle> | undefined,
-    signal: AbortSignal | undefined,
-  ): Handle | undefined | Promise<Handle | undefined> {
-    if (scope?.binding !== undefined) {
-      return this.sharedBy(scope).then((handle) => {
-        if (handle !== undefined && signal?.aborted) throw new AbortError(signal);
-        return handle;
-      });
-    }
-    const handle = scope?.bound;
-    if (handle === undefined) this.#refuseOrphan(scope);
-    else if (signal?.aborted) throw new AbortError(signal);
-    return handle;
-  }
-
-  /** Refuses code of a transaction whose lease was taken away: on another connection it would commit by itself. */
-  #refuseOrphan(scope: Scope<Connection, Handle> | undefined): void {
-    const lease = scope?.lease;
-    if (lease?.ended !== true) return;
-    const isLost = lease.transactions === 'lost' && lease.wasTakenAway;
-    if (scope?.extent === 'transaction' || isLost) throw lease.endedError();
-    for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
-      if (level.lease === lease) throw lease.endedError();
-    }
-  }
-
-  /** Runs `fn` on a lease, bound to nothing, which goes back whatever happens. */
-  protected async lendTo<Result>(
-    fn: (db: Handle, connection: Connection) => Result,
-    taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
-  ): Promise<Awaited<Result>> {
-    // Always awaited, so that calls take effect in the order they are made: others, too, begin a microtask later.
-    const lease = await taken;
-    try {
-      return await fn(handleOf(lease), lease.slot.connection);
-    } finally {
-      const returning = lease.release();
-      if (returning !== undefined) await returning;
-    }
-  }
-
-  protected override scope(): ScopeRef | undefined {
-    return this.liveScope()?.ref;
-  }
-
-  /** The innermost scope of this pool in a frame, ended or not. */
-  protected innermost(around: Frame | undefined): Scope<Connection, Handle> | undefined {
-    return scopeIn(around, this) as Scope<Connection, Handle> | undefined;
-  }
-
-  /** The same, unless it has ended. */
-  protected liveScope(around = frames.getStore()): Scope<Connection, Handle> | undefined {
-    const scope = this.innermost(around);
-    return scope === undefined || scope.ended ? undefined : scope;
-  }
-
-  #openScope(
-    label: string | undefined,
-    signal: AbortSignal | undefined,
-    outer: Scope<Connection, Handle> | undefined,
-    extent: 'connection' | 'transaction',
-  ): Scope<Connection, Handle> {
-    const parent = outer === undefined || outer.ended ? undefined : outer.ref;
-    if (parent !== undefined) parent.open++;
-    return new Scope(newScopeRef(++this.#lastScopeId, label, signal, parent), extent);
-  }
-
-  /** The connection that another call is about to bind, `undefined` where that fails. */
-  protected async sharedBy(scope: Scope<Connection, Handle>): Promise<Handle | undefined> {
-    try {
-      await scope.binding;
-    } catch {
-      // Told to the one who called.
-    }
-    return scope.ended ? undefined : scope.bound;
-  }
-
-  async #bind(
-    scope: Scope<Connection, Handle>,
-    taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
-  ): Promise<Handle> {
-    try {
-      // Always awaited, so that `binding` is set by the time it is cleared.
-      const lease = await taken;
-      if (!scope.ended) return scope.bind(lease);
-      await lease.release('scope');
-      throw this.endedError(scope);
-    } finally {
-      scope.binding = undefined;
-    }
-  }
-
-  /** What work gets that outlived its scope. */
-  protected endedError({ ref, extent }: Scope<Connection, Handle>): Error {
-    return extent === 'transaction' ? new TransactionEndedError(this.name, ref.label) : this.scopeEnded(ref);
-  }
-
-  protected scopeEnded({ id, label, endedAt, site }: ScopeRef): ScopeEndedError {
-    return new ScopeEndedError(this.name, id, label, Math.max(0, this.clock.now() - endedAt), stackOf(site));
-  }
-
-  /** Ends a scope: what waits in it is cancelled, its lease released. Never throws or rejects. */
-  #end(scope: Scope<Connection, Handle>): void | Promise<void> {
-    const { ref, lease } = scope;
-    const own = lease === undefined || lease.ended ? undefined : lease;
-    let dangling: string[] | undefined;
-    scope.ended = true;
-    ref.ended = true;
-    scope.hadTransactions = lease !== undefined && lease.transactions !== 'none';
-    // Work that outlives the scope keeps it, but shall not keep what it held.
-    scope.lease = undefined;
-    scope.handle = undefined;
-    if (ref.waiting > 0 || ref.ends !== undefined || ref.open > (own === undefined ? 0 : 1)) {
-      const traces = this.#cutLoose(scope, own);
-      if (traces.length > 0) dangling = traces;
-      if (own === undefined && dangling !== undefined) this.ledger.dirty(ref, undefined, dangling);
-    }
-    if (ref.parent !== undefined) ref.parent.open--;
-    ref.parent = undefined;
-    const returning = own?.release(scope.extent === 'transaction' ? 'transaction' : 'scope', dangling);
-    // Without a fraction, so that each scope does not need a place for one.
-    ref.endedAt = Math.trunc(own?.lastUsedAt ?? this.clock.now());
-    return returning;
-  }
-
-  /** Cancels what waits in a scope that ends, and says in words what it leaves besides its own lease. */
-  #cutLoose(scope: Scope<Connection, Handle>, own: SlotLease<Connection, Handle> | undefined): string[] {
-    const { ref } = scope;
-    // Before anybody is refused for it.
-    ref.endedAt = Math.trunc(this.clock.now());
-    const makeError = () => this.endedError(scope);
-    const traces: string[] = [];
-    const acquires = this.cancelWaiters(ref, makeError);
-    if (acquires > 0) traces.push(formatCount(acquires, 'queued acquire'));
-    // What still waits does so in detached scopes within this one, and no longer holds up those around it.
-    for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;
-    const writes = ref.ends?.size ?? 0;
-    if (writes > 0) traces.push(formatCount(writes, 'queued write'));
-    ref.ends?.cancel(makeError);
-    for (const child of this.leasesIn(ref)) {
-      if (child !== own)
-        traces.push(`lease #${child.id}${child.label === undefined ? '' : ` "${printable(child.label)}"`}`);
-    }
-    return traces;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end();
   }
 }

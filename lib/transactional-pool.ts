@@ -1,12 +1,15 @@
+import { Cancellations } from './cancellations.ts';
 import { noteAttempt, type TransactionMessage, transactions } from './channels.ts';
 import { type Frame, frames } from './context.ts';
 import { joinSignals, type ScopeRef, type Site } from './holder.ts';
 import type { TransactionRequest } from './level.ts';
+import { OpenTransaction } from './open-transaction.ts';
 import type { ReadOptions } from './options.ts';
-import { endsOf, pause } from './pause.ts';
+import { endsOf, interruptible, pause } from './pause.ts';
 import type { Entry } from './pool/request.ts';
 import type { SlotLease } from './pool/slot.ts';
-import { type Scope, ScopedPool } from './scope.ts';
+import type { Scope } from './scope.ts';
+import { ScopedPool } from './scoped-pool.ts';
 import type { Transactions } from './transaction.ts';
 
 // First pause before a transaction is run again, doubled for each further time up to the longest, then cut by up to a
@@ -59,6 +62,20 @@ export abstract class TransactionalPool<
     // Here, while the caller is on the stack.
     const site = this.requests.siteOf(plan.entry);
     return transactions.isActive ? this.#transactTraced(fn, plan, site) : this.#transact(fn, plan, site);
+  }
+
+  /** Opens a transaction that ends by a call, at the latest with the scope it is opened in. */
+  protected open(plan: TransactionPlan<Request>): OpenTransaction<Handle> {
+    const scope = this.scope();
+    let ends: Cancellations[] = [];
+    if (scope !== undefined) {
+      scope.transactions ??= new Cancellations();
+      ends = [scope.transactions];
+    }
+    return new OpenTransaction<Handle>(
+      (fn) => this.transact(fn, plan),
+      (ending, { signal }) => interruptible(ending, { signal, ends }),
+    );
   }
 
   #transactTraced<Result>(

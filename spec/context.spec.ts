@@ -1,7 +1,7 @@
 import test from 'ava';
 import { type ContextLevel, type Frame, frames, levelOf, scopeIn, withLevel, withScopeOf } from '../lib/context.ts';
 import type { LeaseControl } from '../lib/driver.ts';
-import { newScopeRef } from '../lib/holder.ts';
+import { ScopeRef } from '../lib/holder.ts';
 import { gate, settled } from './support/gate.ts';
 
 class FakeLevel implements ContextLevel {
@@ -22,7 +22,7 @@ class FakeLevel implements ContextLevel {
 
 /** A frame in which a scope of this name is the innermost of `pool`. */
 const scoped = (around: Frame | undefined, pool: object, name: string) =>
-  withScopeOf(around, pool, name, newScopeRef(1, name));
+  withScopeOf(around, pool, name, new ScopeRef(1, name));
 
 test('a frame knows the innermost scope of each pool', (t) => {
   const [a, b, c] = [{}, {}, {}];

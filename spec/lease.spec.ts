@@ -1,6 +1,6 @@
 import test from 'ava';
 import { ReleasedError, ScopeEndedError } from '../lib/errors.ts';
-import { newScopeRef } from '../lib/holder.ts';
+import { ScopeRef } from '../lib/holder.ts';
 import { captureSite, Lease } from '../lib/lease.ts';
 import { FakeClock } from './support/clock.ts';
 
@@ -88,7 +88,7 @@ for (const [end, words] of [
 
 test('a use after the end of the scope names the scope', (t) => {
   const { lease } = make();
-  lease.scope = newScopeRef(3, 'job');
+  lease.scope = new ScopeRef(3, 'job');
   void lease.release('scope');
   const error = lease.endedError();
   t.true(error instanceof ScopeEndedError);

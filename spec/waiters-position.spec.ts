@@ -1,6 +1,6 @@
 import test from 'ava';
 import * as fc from 'fast-check';
-import { newScopeRef } from '../lib/holder.ts';
+import { ScopeRef } from '../lib/holder.ts';
 import { WaiterQueue, type WaiterRequest } from '../lib/waiters.ts';
 import { FakeClock } from './support/clock.ts';
 
@@ -109,7 +109,7 @@ test('where the timer comes late, the earlier deadline leaves first and no longe
 
 test('whoever has been served, refused, aborted or cancelled no longer counts', (t) => {
   const { clock, queue, gaveUp, add } = harness();
-  const scope = newScopeRef(1);
+  const scope = new ScopeRef(1);
   const controller = new AbortController();
   add('granted').grant('connection');
   add('refused').reject(new Error('refused'));

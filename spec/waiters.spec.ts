@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { AbortError } from '../lib/errors.ts';
-import { newScopeRef, type ScopeRef } from '../lib/holder.ts';
+import { ScopeRef } from '../lib/holder.ts';
 import { type Waiter, WaiterQueue, type WaiterRequest } from '../lib/waiters.ts';
 import { FakeClock } from './support/clock.ts';
 import { settled } from './support/gate.ts';
@@ -48,7 +48,7 @@ function harness(clock = new FakeClock()) {
 }
 
 function scopeRef(id: number, parent?: ScopeRef): ScopeRef {
-  return newScopeRef(id, undefined, undefined, parent);
+  return new ScopeRef(id, undefined, undefined, parent);
 }
 
 test('waiters come out by priority, equal ones in order of arrival', (t) => {

@@ -4,13 +4,21 @@ import { type Clock, systemClock } from '../clock.ts';
 import { frames } from '../context.ts';
 import { OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
-import { type AcquireOptions, checkAcquireOptions } from '../options.ts';
+import type { OpenTransaction } from '../open-transaction.ts';
+import { type AcquireOptions, checkAcquireOptions, checkFunction, type ReadOptions } from '../options.ts';
 import type { Entry } from '../pool/request.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
 import { type NormalizedOptions, normalize, type SqlitePoolOptions } from './options.ts';
 import { classify } from './sql.ts';
+import {
+  checkOpenTransactionOptions,
+  checkReadOptions,
+  checkTransactionOptions,
+  type OpenTransactionOptions,
+  type TransactionOptions,
+} from './transaction-options.ts';
 import { claimLane, lockedOf } from './verbs.ts';
 import { untilUnlocked, type WaitRequest } from './waiting.ts';
 import { WritingPool } from './writing-pool.ts';
@@ -44,6 +52,56 @@ export class SqlitePool extends WritingPool {
   }
 
   /**
+   * Runs `fn` in a transaction that may span any `await`. Waits for its turn to write without blocking the event loop,
+   * and without holding a connection of the pool. Commits when `fn` resolves, rolls back when it throws. Inside another
+   * transaction it is a savepoint of that, and waits for those that were started beside it.
+   *
+   * @throws OptionsError, WriteTimeoutError, AcquireTimeoutError, QueueFullError, OpenError, ClosedError, AbortError, ReadOnlyError,
+   * WriteLockedError where it could never begin, TransactionAbortedError and TransactionBusyError where it can not be
+   * committed, TransactionEndedError; what `fn` throws passes through unchanged
+   */
+  transaction<Result>(fn: (tx: LeasedDatabase) => Result, options?: TransactionOptions): Promise<Awaited<Result>> {
+    // Not an async function, to save its promise.
+    try {
+      checkFunction(fn, 'fn');
+      const checked = checkTransactionOptions(options);
+      const { mode = 'immediate', retries = 0 } = checked;
+      return this.transact(fn, { options: checked, mode, readOnly: false, retries, entry: this.transaction });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Runs `fn` on one snapshot of the database: whatever others commit meanwhile, all its statements see the same. Writes
+   * in it throw `ERR_LEASEHOLD_READ_ONLY`. Waits for no writer. Inside another transaction it is part of that.
+   *
+   * @throws OptionsError, AcquireTimeoutError, and what `transaction` throws
+   */
+  read<Result>(fn: (db: LeasedDatabase) => Result, options?: ReadOptions): Promise<Awaited<Result>> {
+    try {
+      checkFunction(fn, 'fn');
+      const checked = checkReadOptions(options);
+      return this.transact(fn, { options: checked, mode: 'read', readOnly: true, retries: 0, entry: this.read });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Opens a transaction that ends when its `commit` or `rollback` is called, for libraries that can not put theirs into one
+   * function; with the scope it is opened in at the latest. For all else there is `transaction`, which ends by itself. Returns
+   * at once; await `begun`, which rejects with what `transaction` would throw before it runs its function.
+   *
+   * @throws OptionsError
+   */
+  openTransaction(options?: OpenTransactionOptions): OpenTransaction<LeasedDatabase> {
+    const checked = checkOpenTransactionOptions(options);
+    const { mode = 'immediate' } = checked;
+    return this.open({ options: checked, mode, readOnly: mode === 'read', retries: 0, entry: this.openTransaction });
+  }
+
+  /**
    * The first row of a query, `undefined` where there is none. Runs on the scope's connection, else on one
    * taken for this query alone. What writes waits for its turn, as in `run`.
    */
@@ -71,6 +129,21 @@ export class SqlitePool extends WritingPool {
   async run(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Database.RunResult> {
     const run = (db: LeasedDatabase) => db.prepare(sql).run(...spread(values));
     return this.#statement(sql, run, options, this.run);
+  }
+
+  /**
+   * Runs `fn` with a prepared statement: what `get`, `all` and `run` do, for those who want something else of it, or know
+   * only by looking at it what to do. It may be used until `fn` has settled.
+   *
+   * @throws WriteTimeoutError, QueueFullError, and all that `acquire` throws; what `fn` throws passes through unchanged
+   */
+  async withStatement<Result>(
+    sql: string,
+    fn: (statement: Database.Statement) => Result,
+    options?: AcquireOptions,
+  ): Promise<Awaited<Result>> {
+    checkFunction(fn, 'fn');
+    return this.#statement(sql, (db) => fn(db.prepare(sql)), options, this.withStatement);
   }
 
   async #statement<Result>(

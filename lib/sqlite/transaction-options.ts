@@ -25,6 +25,15 @@ export interface TransactionOptions extends ReadOptions {
   readonly retries?: number | undefined;
 }
 
+/** Options of `openTransaction`. */
+export interface OpenTransactionOptions extends ReadOptions {
+  /**
+   * How it begins, unless it is part of another. `'read'` opens a snapshot, in which writes throw.
+   * @defaultValue 'immediate'
+   */
+  readonly mode?: TransactionMode | 'read' | undefined;
+}
+
 /** What a transaction of SQLite asks for. */
 export interface SqliteRequest extends TransactionRequest {
   readonly mode: TransactionMode | 'read';
@@ -39,6 +48,16 @@ const transactionRules = {
 /** @throws OptionsError */
 export function checkTransactionOptions(options: TransactionOptions | undefined): TransactionOptions {
   return checkCallOptions(options, transactionRules);
+}
+
+const openTransactionRules = {
+  ...readRules,
+  mode: rules.oneOf('immediate', 'deferred', 'exclusive', 'read'),
+} as const satisfies Record<keyof OpenTransactionOptions, Rule>;
+
+/** @throws OptionsError */
+export function checkOpenTransactionOptions(options: OpenTransactionOptions | undefined): OpenTransactionOptions {
+  return checkCallOptions(options, openTransactionRules);
 }
 
 /** @throws OptionsError */

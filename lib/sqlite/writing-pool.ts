@@ -11,7 +11,6 @@ import {
   checkFunction,
   checkScopeOptions,
   checkStatsOptions,
-  type ReadOptions,
   type ScopeOptions,
   type StatsOptions,
 } from '../options.ts';
@@ -30,14 +29,7 @@ import type { WriteLane } from './lane.ts';
 import { LaneFinder } from './lane-finder.ts';
 import type { NormalizedOptions } from './options.ts';
 import { type Claim, WritePermit } from './permit.ts';
-import {
-  checkReadOptions,
-  checkTransactionOptions,
-  checkWrite,
-  type SqliteRequest,
-  type TransactionOptions,
-  type WriteOption,
-} from './transaction-options.ts';
+import { checkWrite, type SqliteRequest, type WriteOption } from './transaction-options.ts';
 import { claimLane, transactionsOf } from './verbs.ts';
 import { enterLane, isInside, isLockFailure, refusalOf, type WaitRequest } from './waiting.ts';
 
@@ -90,43 +82,6 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       open: () => this.reserve.fill(),
       openError: () => this.reserve.inventory.lastOpenError,
     });
-  }
-
-  /**
-   * Runs `fn` in a transaction that may span any `await`. Waits for its turn to write without blocking the event loop,
-   * and without holding a connection of the pool. Commits when `fn` resolves, rolls back when it throws. Inside another
-   * transaction it is a savepoint of that, and waits for those that were started beside it.
-   *
-   * @throws OptionsError, WriteTimeoutError, AcquireTimeoutError, QueueFullError, OpenError, ClosedError, AbortError, ReadOnlyError,
-   * WriteLockedError where it could never begin, TransactionAbortedError and TransactionBusyError where it can not be
-   * committed, TransactionEndedError; what `fn` throws passes through unchanged
-   */
-  transaction<Result>(fn: (tx: LeasedDatabase) => Result, options?: TransactionOptions): Promise<Awaited<Result>> {
-    // Not an async function, to save its promise.
-    try {
-      checkFunction(fn, 'fn');
-      const checked = checkTransactionOptions(options);
-      const { mode = 'immediate', retries = 0 } = checked;
-      return this.transact(fn, { options: checked, mode, readOnly: false, retries, entry: this.transaction });
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * Runs `fn` on one snapshot of the database: whatever others commit meanwhile, all its statements see the same. Writes
-   * in it throw `ERR_LEASEHOLD_READ_ONLY`. Waits for no writer. Inside another transaction it is part of that.
-   *
-   * @throws OptionsError, AcquireTimeoutError, and what `transaction` throws
-   */
-  read<Result>(fn: (db: LeasedDatabase) => Result, options?: ReadOptions): Promise<Awaited<Result>> {
-    try {
-      checkFunction(fn, 'fn');
-      const checked = checkReadOptions(options);
-      return this.transact(fn, { options: checked, mode: 'read', readOnly: true, retries: 0, entry: this.read });
-    } catch (error) {
-      return Promise.reject(error);
-    }
   }
 
   override withConnection<Result>(

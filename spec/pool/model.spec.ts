@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { poolSettings } from '../../lib/options.ts';
-import { ScopedPool } from '../../lib/scope.ts';
+import { ScopedPool } from '../../lib/scoped-pool.ts';
 import {
   type Attempt,
   attempt,

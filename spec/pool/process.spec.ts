@@ -7,7 +7,7 @@ import test from 'ava';
 const resolveModule = (path: string) => new URL(`${path}${extname(import.meta.url)}`, import.meta.url).href;
 
 const prelude = `
-  import { ScopedPool } from '${resolveModule('../../lib/scope')}';
+  import { ScopedPool } from '${resolveModule('../../lib/scoped-pool')}';
   import { poolSettings } from '${resolveModule('../../lib/options')}';
   import { FakeDriver } from '${resolveModule('../support/driver')}';
   const log = (...words) => console.log(...words);

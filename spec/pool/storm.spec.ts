@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import test from 'ava';
 import { poolSettings } from '../../lib/options.ts';
-import { ScopedPool } from '../../lib/scope.ts';
+import { ScopedPool } from '../../lib/scoped-pool.ts';
 import { FakeDriver, type FakeHandle } from '../support/driver.ts';
 
 const acquires = 10_000;

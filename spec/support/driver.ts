@@ -1,7 +1,7 @@
 import type { Driver, LeaseControl, Residue } from '../../lib/driver.ts';
 import type { PoolHooks, PoolOptions } from '../../lib/options.ts';
 import { poolSettings } from '../../lib/options.ts';
-import { ScopedPool } from '../../lib/scope.ts';
+import { ScopedPool } from '../../lib/scoped-pool.ts';
 import { FakeClock } from './clock.ts';
 import { settled } from './gate.ts';
 

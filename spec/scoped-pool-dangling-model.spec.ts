@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import type { PoolEvents } from '../lib/events.ts';
 import type { ScopeRef } from '../lib/holder.ts';
 import { poolSettings } from '../lib/options.ts';
-import { ScopedPool } from '../lib/scope.ts';
+import { ScopedPool } from '../lib/scoped-pool.ts';
 import { type FakeConnection, FakeDriver, type FakeHandle } from './support/driver.ts';
 import { type Gate, gate, settled } from './support/gate.ts';
 
