@@ -51,8 +51,10 @@ export type { CheckpointMode, CheckpointResult } from './sqlite/connection.ts';
 // What a request holds.
 export type { LeasedDatabase } from './sqlite/handle.ts';
 export type { PragmaValue, SqlitePoolOptions } from './sqlite/options.ts';
-// The way in.
-export { type BindValues, type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
+// The way in, and what can be run.
+export { type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
+export type { BindValues, QueryObject } from './sqlite/query-object.ts';
+export { QueryError, type SqlPart, type SqlQuery, type SqlTag, type SqlValue, sql } from './sqlite/tag.ts';
 export type {
   OpenTransactionOptions,
   TransactionMode,

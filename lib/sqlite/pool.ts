@@ -11,7 +11,9 @@ import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
 import { type NormalizedOptions, normalize, type SqlitePoolOptions } from './options.ts';
+import { type BindValues, type QueryObject, readQuery } from './query-object.ts';
 import { classify } from './sql.ts';
+import { QueryError, type SqlQuery } from './tag.ts';
 import {
   checkOpenTransactionOptions,
   checkReadOptions,
@@ -22,9 +24,6 @@ import {
 import { claimLane, lockedOf } from './verbs.ts';
 import { untilUnlocked, type WaitRequest } from './waiting.ts';
 import { WritingPool } from './writing-pool.ts';
-
-/** Values for the parameters of a statement: by position, or by name. */
-export type BindValues = readonly unknown[] | Readonly<Record<string, unknown>>;
 
 /** A pool of connections to one SQLite file. Made by `createPool`. */
 export class SqlitePool extends WritingPool {
@@ -105,7 +104,11 @@ export class SqlitePool extends WritingPool {
    * The first row of a query, `undefined` where there is none. Runs on the scope's connection, else on one
    * taken for this query alone. What writes waits for its turn, as in `run`.
    */
-  async get<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row | undefined> {
+  async get<Row = unknown>(query: SqlQuery<Row> | QueryObject, options?: AcquireOptions): Promise<Row | undefined>;
+  /** The same of a text, and of the values for its parameters. */
+  async get<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row | undefined>;
+  async get<Row>(...params: QueryParams): Promise<Row | undefined> {
+    const { sql, values, options } = callOf(params);
     const run = (db: LeasedDatabase): Row | undefined => {
       const statement = db.prepare<unknown[], Row>(sql);
       // `get` stops at the first row, and better-sqlite3 then says nothing of a COMMIT that fails.
@@ -115,7 +118,11 @@ export class SqlitePool extends WritingPool {
   }
 
   /** All rows of a query. Runs as `get` does. */
-  async all<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row[]> {
+  async all<Row = unknown>(query: SqlQuery<Row> | QueryObject, options?: AcquireOptions): Promise<Row[]>;
+  /** The same of a text, and of the values for its parameters. */
+  async all<Row = unknown>(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Row[]>;
+  async all<Row>(...params: QueryParams): Promise<Row[]> {
+    const { sql, values, options } = callOf(params);
     const run = (db: LeasedDatabase) => db.prepare<unknown[], Row>(sql).all(...spread(values));
     return this.#statement(sql, run, options, this.all);
   }
@@ -126,7 +133,11 @@ export class SqlitePool extends WritingPool {
    *
    * @throws WriteTimeoutError, QueueFullError, and all that `acquire` throws
    */
-  async run(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Database.RunResult> {
+  async run(query: SqlQuery | QueryObject, options?: AcquireOptions): Promise<Database.RunResult>;
+  /** The same of a text, and of the values for its parameters. */
+  async run(sql: string, values?: BindValues, options?: AcquireOptions): Promise<Database.RunResult>;
+  async run(...params: QueryParams): Promise<Database.RunResult> {
+    const { sql, values, options } = callOf(params);
     const run = (db: LeasedDatabase) => db.prepare(sql).run(...spread(values));
     return this.#statement(sql, run, options, this.run);
   }
@@ -270,6 +281,22 @@ function openHook(
     connection.settle();
     return undefined;
   };
+}
+
+type QueryParams =
+  | readonly [query: QueryObject, options?: AcquireOptions | undefined]
+  | readonly [sql: string, values?: BindValues | undefined, options?: AcquireOptions | undefined];
+
+/** What `get`, `all` and `run` were called with. A query object brings its values; what is neither is left to better-sqlite3. */
+function callOf([query, second, third]: QueryParams) {
+  if (typeof query !== 'object' || query === null) {
+    return { sql: query, values: second as BindValues | undefined, options: third };
+  }
+  if (third !== undefined || Array.isArray(second)) {
+    throw new QueryError('A query object', 'brings its own values', 'Call with (query, options).');
+  }
+  const { sql, values } = readQuery(query);
+  return { sql, values, options: second as AcquireOptions | undefined };
 }
 
 function spread(values: BindValues | undefined): unknown[] {
