@@ -1,8 +1,9 @@
-import { type InspectOptions, inspect } from 'node:util';
+import { type InspectOptions, inspect, types } from 'node:util';
 import Database from 'better-sqlite3';
-import type { LeasedDatabase } from './handle.ts';
+import { type LeasedDatabase, sessionOf } from './handle.ts';
 import { inspection } from './inspection.ts';
 import type { RowToggle } from './row-mode.ts';
+import { classify } from './sql.ts';
 import { type Callback, withVariants } from './transaction-function.ts';
 
 type AggregateOptions<T> = Parameters<typeof Database.prototype.aggregate<T>>[1];
@@ -54,12 +55,16 @@ export class AmbientDatabase implements Database.Database {
     return this[source].handle().inTransaction;
   }
 
-  /** Prepares nothing yet: each use does so on the connection it finds, where the statement is then kept. */
+  /**
+   * Each use prepares it on the connection it finds, where the statement is then kept. Text that is no statement is
+   * refused at once where a connection is bound; where none is, and of a PRAGMA, with the first use.
+   */
   prepare<BindParameters extends unknown[] | {} = unknown[], Result = unknown>(
     sql: string,
   ): Database.Statement<BindParameters, Result> {
     if (typeof sql !== 'string') throw new TypeError('Expected first argument to be a string');
-    const statement = new AmbientStatement(this, this[source], sql);
+    const of = this[source];
+    const statement = new AmbientStatement(this, of, sql, lookUp(of, sql)?.reader);
     return statement as unknown as Database.Statement<BindParameters, Result>;
   }
 
@@ -142,21 +147,42 @@ export class AmbientDatabase implements Database.Database {
 
 // As in the leased handle: `instanceof Database` holds, and every method is overridden.
 Object.setPrototypeOf(AmbientDatabase.prototype, Database.prototype);
+Object.setPrototypeOf(AmbientDatabase, Database);
+
+/** What SQLite makes of a text on the connection that is bound here. Where none is, that shows with the first use. */
+function lookUp(of: AmbientSource, sql: string): { readonly reader: boolean } | undefined {
+  const here = of.current();
+  if (here === undefined || !here.open) return undefined;
+  const { statements } = sessionOf(here).connection;
+  // What is not kept would be prepared twice, and a PRAGMA may take effect each time.
+  return statements.find(sql) ?? (statements.keeps(classify(sql)) ? here.prepare(sql) : undefined);
+}
 
 /** A statement of `pool.db`: its SQL, row mode and bound parameters, to be prepared wherever it is used. */
 class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = unknown> {
   readonly #of: AmbientSource;
-  readonly database: Database.Database;
-  readonly source: string;
+  readonly #database: Database.Database;
+  readonly #sql: string;
   /** The shape of rows that was asked for, `undefined` for that of the connection. */
   #shape: RowToggle | undefined;
   #safeIntegers: boolean | undefined;
   #bound: BindParameters | undefined;
+  /** Whether it returns rows, `undefined` until a connection could tell. */
+  #reader: boolean | undefined;
 
-  constructor(database: Database.Database, of: AmbientSource, sql: string) {
-    this.database = database;
+  constructor(database: Database.Database, of: AmbientSource, sql: string, reader: boolean | undefined) {
+    this.#database = database;
     this.#of = of;
-    this.source = sql;
+    this.#sql = sql;
+    this.#reader = reader;
+  }
+
+  get database(): Database.Database {
+    return this.#database;
+  }
+
+  get source(): string {
+    return this.#sql;
   }
 
   get reader(): boolean {
@@ -192,6 +218,8 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
     if (this.#bound !== undefined) {
       throw new TypeError('The bind() method can only be invoked once per statement object');
     }
+    // Values that do not fit are refused at once where they can be tried.
+    if (this.#of.current()?.open) this.#here().bind(...params);
     this.#bound = params.map(copied) as BindParameters;
     return this;
   }
@@ -217,7 +245,7 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
   }
 
   toString(): string {
-    if (this.#bound === undefined) return this.source;
+    if (this.#bound === undefined) return this.#sql;
     // oxlint-disable-next-line typescript/no-base-to-string -- native, and missing in the published types
     return this.#here()
       .bind(...this.#bound)
@@ -229,6 +257,12 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
   }
 
   #toggle(toggle: RowToggle, on: [on?: boolean]): this {
+    if (toggle !== 'safeIntegers') {
+      this.#reader ??= lookUp(this.#of, this.#sql)?.reader;
+      if (this.#reader === false) {
+        throw new TypeError(`The ${toggle}() method is only for statements that return data`);
+      }
+    }
     if (on.length > 0 && typeof on[0] !== 'boolean') throw new TypeError('Expected first argument to be a boolean');
     const isOn = on.length === 0 || on[0] === true;
     if (toggle === 'safeIntegers') this.#safeIntegers = isOn;
@@ -245,7 +279,7 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
 
   /** The statement on the connection that is bound here. */
   #here(): Database.Statement<BindParameters, Result> {
-    const statement = this.#of.handle().prepare(this.source);
+    const statement = this.#of.handle().prepare(this.#sql);
     if (this.#shape !== undefined) statement[this.#shape]();
     if (this.#safeIntegers !== undefined) statement.safeIntegers(this.#safeIntegers);
     return statement as unknown as Database.Statement<BindParameters, Result>;
@@ -254,10 +288,27 @@ class AmbientStatement<BindParameters extends unknown[] = unknown[], Result = un
 
 /** What is bound is bound as it was at that time, whatever becomes of the object it came from. */
 function copied(value: unknown): unknown {
-  if (ArrayBuffer.isView(value)) return Buffer.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+  if (types.isTypedArray(value)) return Buffer.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   if (Array.isArray(value)) return value.map(copied);
-  const isPlain = typeof value === 'object' && value !== null && plainPrototypes.has(Object.getPrototypeOf(value));
-  return isPlain ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part)])) : value;
+  if (!isPlain(value)) return value;
+  const copy: Record<string, unknown> = Object.create(null);
+  for (const name of Object.getOwnPropertyNames(value)) {
+    try {
+      copy[name] = copied((value as Record<string, unknown>)[name]);
+    } catch (error) {
+      // It may be none of the parameters, and better-sqlite3 reads no others.
+      const get = (): never => {
+        throw error;
+      };
+      Object.defineProperty(copy, name, { get });
+    }
+  }
+  return copy;
 }
 
-const plainPrototypes = new Set<unknown>([Object.prototype, null]);
+/** Whether better-sqlite3 takes it for named parameters: by this rule also those of another realm. */
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}

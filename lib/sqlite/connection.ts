@@ -92,7 +92,7 @@ export class SqliteConnection {
   // By `exec`: a kept PRAGMA statement would do nothing, as this one takes effect when it is prepared.
   beImpatient(): void {
     if (this.impatient) return;
-    if (this.#hasOwnPatience) this.#patience = this.raw.pragma('busy_timeout', { simple: true }) as number;
+    if (this.#hasOwnPatience) this.#patience = this.#busyTimeout();
     this.raw.exec('PRAGMA busy_timeout = 0');
     this.impatient = true;
   }
@@ -117,7 +117,7 @@ export class SqliteConnection {
     if (this.raw.inTransaction) throw new Error('onOpen left a transaction open');
     this.#schema = this.#readSchema();
     // `onOpen` may have set a busy timeout of its own.
-    const busyTimeout = this.raw.pragma('busy_timeout', { simple: true }) as number;
+    const busyTimeout = this.#busyTimeout();
     if (busyTimeout !== 0) {
       this.#patience = busyTimeout;
       this.impatient = false;
@@ -193,8 +193,15 @@ export class SqliteConnection {
   /** One attempt at a checkpoint that waits for nobody. */
   checkpoint(mode: CheckpointMode): CheckpointResult {
     this.beImpatient();
-    const [row] = this.raw.pragma(`wal_checkpoint(${mode})`) as [{ busy: number; log: number; checkpointed: number }];
-    return { busy: row.busy !== 0, log: row.log, checkpointed: row.checkpointed };
+    const [row] = this.raw.pragma(`wal_checkpoint(${mode})`) as [
+      Record<'busy' | 'log' | 'checkpointed', number | bigint>,
+    ];
+    // Bigints, where `onOpen` has said so.
+    return { busy: Number(row.busy) !== 0, log: Number(row.log), checkpointed: Number(row.checkpointed) };
+  }
+
+  #busyTimeout(): number {
+    return Number(this.raw.pragma('busy_timeout', { simple: true }));
   }
 
   #readSchema(): Map<string, string> {

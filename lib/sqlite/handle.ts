@@ -171,6 +171,8 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
 // So that `db instanceof Database` holds in libraries that ask. Every method of better-sqlite3's class is
 // overridden above: theirs would look for a native object that a lease does not have.
 Object.setPrototypeOf(LeasedDatabase.prototype, Database.prototype);
+// And `db.constructor.SqliteError` is found.
+Object.setPrototypeOf(LeasedDatabase, Database);
 
 /** The session a handle stands for. */
 export function sessionOf(handle: LeasedDatabase): Session {
@@ -186,6 +188,8 @@ function change(
   const of = handle[session];
   const connection = of.use();
   act(connection.raw, connection);
+  // A kept statement would go on with the function or module that it was prepared with.
+  connection.statements.clear();
   of.noteSetting(trace);
 }
 

@@ -74,7 +74,11 @@ export interface SqlitePoolOptions extends PoolOptions {
   readonly onRelease?: PoolHooks<unknown, LeasedDatabase>['onRelease'];
 
   /**
-   * Another class with the API of better-sqlite3's `Database`.
+   * Another class with the API of better-sqlite3's `Database`; it need not be a subclass. The pool itself calls
+   * `new Database(file, { readonly, timeout })`, `prepare`, `exec`, `pragma` (with `simple`), `close`, `open` and
+   * `inTransaction`; of statements `run`, `get`, `all`, `iterate`, `reader`, `readonly`, `busy`, `pluck` and `raw`; of
+   * iterators `next` and `return`. Errors must carry SQLite's `code`. All else that a handle has is passed on as it is
+   * called.
    * @defaultValue the class that `better-sqlite3` exports
    */
   readonly Database?: DatabaseClass | undefined;

@@ -100,14 +100,24 @@ export class StatementCache {
     return found;
   }
 
+  /** Whether a statement of these traits is kept once it is prepared. */
+  keeps(traits: SqlTraits): boolean {
+    return traits.cacheable && this.#capacity > 0;
+  }
+
   /** Prepares a statement, and keeps it if it may serve again. */
   add(sql: string, traits: SqlTraits): SharedStatement {
     const statement = new SharedStatement(this, sql, traits);
-    if (!traits.cacheable || this.#capacity === 0) return statement;
+    if (!this.keeps(traits)) return statement;
     if (this.#statements.size >= this.#capacity) this.#evict();
     statement.lastUse = ++this.#uses;
     this.#statements.set(sql, statement);
     return statement;
+  }
+
+  /** Forgets all that is kept: the same text would be prepared otherwise from now on. */
+  clear(): void {
+    this.#statements.clear();
   }
 
   // Linear, but only where a statement is prepared, which costs ten times as much.

@@ -13,19 +13,23 @@ import type { SharedStatement } from './statement-cache.ts';
  * iterator show through to them.
  */
 export class LeasedStatement<BindParameters extends unknown[] = unknown[], Result = unknown> {
+  readonly #database: Database.Database;
   readonly #session: Session;
   readonly #shared: SharedStatement;
-  /** The handle it was prepared on. */
-  readonly database: Database.Database;
   #mode: number;
   /** A prepared statement of its own: bound, or being iterated. */
   #own: RawStatement | undefined;
 
   constructor(database: Database.Database, session: Session, shared: SharedStatement, mode: number) {
-    this.database = database;
+    this.#database = database;
     this.#session = session;
     this.#shared = shared;
     this.#mode = mode;
+  }
+
+  /** The handle it was prepared on. */
+  get database(): Database.Database {
+    return this.#database;
   }
 
   get source(): string {
@@ -131,8 +135,9 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
   /** The SQL, with the values in their places where parameters are bound. */
   toString(): string {
     this.#session.use();
+    // What is shared is not bound.
     // oxlint-disable-next-line typescript/no-base-to-string -- native, and missing in the published types
-    return this.#current().toString();
+    return this.#own?.toString() ?? this.source;
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {

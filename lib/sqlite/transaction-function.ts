@@ -38,7 +38,8 @@ export function transactionRunner(
   session: Session,
   fn: Callback,
 ): (variant: Variant, self: unknown, params: unknown[]) => unknown {
-  if (types.isAsyncFunction(fn)) {
+  // Of an async generator, too, Node says that it is an async function.
+  if (types.isAsyncFunction(fn) && !types.isGeneratorFunction(fn)) {
     return (variant, self, params) => runAsync(session, () => fn.apply(self, params) as unknown, variant);
   }
   return runSync(session, fn);
