@@ -74,8 +74,6 @@ export class ScopeRef {
   waiting = 0;
   /** Other waits that end with the scope, made when there is one. */
   ends: Cancellations | undefined = undefined;
-  /** Transactions that were opened in it to be ended by a call: they do not outlive it. Made when there is one. */
-  transactions: Cancellations | undefined = undefined;
 
   constructor(id: number, label?: Label, signal?: AbortSignal, parent?: ScopeRef) {
     this.id = id;
@@ -94,6 +92,8 @@ export class ScopeRef {
 function ask(label: () => string | undefined): string | undefined {
   try {
     const answer: unknown = label();
+    // An async function is of no use here, and shall do no harm either.
+    if (answer instanceof Promise) answer.catch(() => {});
     return typeof answer === 'string' ? answer : undefined;
   } catch {
     return undefined;

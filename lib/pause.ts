@@ -40,7 +40,7 @@ export async function within(
 }
 
 /** Waits for `promise`, unless it is interrupted. */
-export async function interruptible(promise: Promise<void>, { signal, ends }: Interrupts): Promise<void> {
+export async function interruptible<Value>(promise: Promise<Value>, { signal, ends }: Interrupts): Promise<Value> {
   if (signal?.aborted) throw new AbortError(signal);
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new AbortError(signal as AbortSignal));
@@ -56,7 +56,7 @@ export async function interruptible(promise: Promise<void>, { signal, ends }: In
   };
   for (const end of ends) withdrawals.push(end.enlist(cancel));
   try {
-    await Promise.race([promise, interrupted]);
+    return await Promise.race([promise, interrupted]);
   } finally {
     signal?.removeEventListener('abort', abort);
     withdraw();

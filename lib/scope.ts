@@ -1,6 +1,15 @@
 import { type Frame, frames } from './context.ts';
+import type { LeaseControl } from './driver.ts';
 import type { ScopeRef } from './holder.ts';
 import { handleOf, type SlotLease } from './pool/slot.ts';
+
+/** A transaction that was opened in a scope to be ended by a call. */
+export interface OpenPart {
+  /** What it is open on, `undefined` while it is not. */
+  lease(): LeaseControl | undefined;
+  /** Has it undone, with an error made for it, and tells when it is. */
+  end(makeError: () => Error): Promise<void>;
+}
 
 /**
  * One logical request in one pool, as its code holds it. Only the async context refers to it: what the pool keeps
@@ -22,6 +31,8 @@ export class Scope<Connection extends object, Handle extends object> {
   handle: Handle | undefined;
   /** The binding under way, so that parallel calls share one lease. */
   binding: Promise<Handle> | undefined;
+  /** Those that do not outlive it. Not kept by `ref`, so that what is dropped with the scope can be recovered. */
+  transactions: Set<OpenPart> | undefined;
 
   constructor(ref: ScopeRef, extent: 'connection' | 'transaction') {
     this.ref = ref;
@@ -45,6 +56,14 @@ export class Scope<Connection extends object, Handle extends object> {
   }
 }
 
+/** What an open scope asks of its pool. */
+export interface ScopeKeeper<Handle extends object> {
+  /** Ends a scope. Never throws or rejects. */
+  end(scope: Scope<object, Handle>): void | Promise<void>;
+  /** The connection bound to the scope of the present context. Throws where there is none. */
+  handle(): Handle;
+}
+
 /**
  * A scope that ends by a call, not with a function: for servers, whose requests begin in one callback and end with an
  * event. Made by `openScope`. Whoever opens it has to end it.
@@ -52,17 +71,13 @@ export class Scope<Connection extends object, Handle extends object> {
 export class OpenScope<Handle extends object> implements AsyncDisposable {
   readonly #scope: Scope<object, Handle>;
   readonly #frame: Frame;
-  readonly #finish: (scope: Scope<object, Handle>) => void | Promise<void>;
+  readonly #keeper: ScopeKeeper<Handle>;
   #ending: Promise<void> | undefined;
 
-  constructor(
-    scope: Scope<object, Handle>,
-    frame: Frame,
-    finish: (scope: Scope<object, Handle>) => void | Promise<void>,
-  ) {
+  constructor(scope: Scope<object, Handle>, frame: Frame, keeper: ScopeKeeper<Handle>) {
     this.#scope = scope;
     this.#frame = frame;
-    this.#finish = finish;
+    this.#keeper = keeper;
   }
 
   /**
@@ -83,12 +98,24 @@ export class OpenScope<Handle extends object> implements AsyncDisposable {
   }
 
   /**
+   * The connection bound to the scope.
+   * @throws NoConnectionError, ScopeEndedError, ReleasedError
+   */
+  get db(): Handle {
+    return this.run(this.#keeper.handle);
+  }
+
+  /**
    * Ends the scope: what waits in it is cancelled, an open transaction rolled back and reported, its connection given
    * back. Never rejects. Further calls wait for the same.
    */
   end(): Promise<void> {
-    this.#ending ??= Promise.resolve(this.#finish(this.#scope));
-    return this.#ending;
+    if (this.#ending !== undefined) return this.#ending;
+    // First: who is told of what is left over may call this again.
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#ending = promise;
+    resolve(this.#keeper.end(this.#scope));
+    return promise;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

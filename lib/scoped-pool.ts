@@ -14,15 +14,17 @@ import {
 import { Pool } from './pool/pool.ts';
 import type { Call, Entry } from './pool/request.ts';
 import { handleOf, type SlotLease } from './pool/slot.ts';
-import { OpenScope, Scope } from './scope.ts';
+import { OpenScope, Scope, type ScopeKeeper } from './scope.ts';
 import { TransactionEndedError } from './transaction-errors.ts';
 import { formatCount, printable, stackOf } from './wording.ts';
 
 /** A pool whose leases follow the async context: at most one bound to each logical request. */
 export class ScopedPool<Connection extends object, Handle extends object> extends Pool<Connection, Handle> {
   #lastScopeId = 0;
-  readonly #finish = (scope: Scope<object, Handle>): void | Promise<void> =>
-    this.#end(scope as Scope<Connection, Handle>);
+  readonly #keeper: ScopeKeeper<Handle> = {
+    end: (scope) => this.#end(scope as Scope<Connection, Handle>),
+    handle: () => this.ambient(),
+  };
 
   /**
    * Runs `fn` with a connection bound to its async context. Inside a scope that has one, `fn` gets that, and
@@ -135,7 +137,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const around = frames.getStore();
     const outer = this.liveScope(around);
     const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer, 'connection');
-    return new OpenScope(scope, withScopeOf(around, this, scope, scope.ref), this.#finish);
+    return new OpenScope(scope, withScopeOf(around, this, scope, scope.ref), this.#keeper);
   }
 
   /**
@@ -312,16 +314,18 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   #end(scope: Scope<Connection, Handle>): void | Promise<void> {
     const { ref, lease } = scope;
     const own = lease === undefined || lease.ended ? undefined : lease;
-    let dangling: string[] | undefined;
+    let dangling: readonly string[] | undefined;
+    let undone: readonly Promise<void>[] = [];
     scope.ended = true;
     ref.ended = true;
     scope.hadTransactions = lease !== undefined && lease.transactions !== 'none';
     // Work that outlives the scope keeps it, but shall not keep what it held.
     scope.lease = undefined;
     scope.handle = undefined;
-    const mayDangle = ref.waiting > 0 || ref.ends !== undefined || ref.transactions !== undefined;
+    const mayDangle = ref.waiting > 0 || ref.ends !== undefined || scope.transactions !== undefined;
     if (mayDangle || ref.open > (own === undefined ? 0 : 1)) {
-      const traces = this.#cutLoose(scope, own);
+      const { traces, ends } = this.#cutLoose(scope, own);
+      undone = ends;
       if (traces.length > 0) dangling = traces;
       if (own === undefined && dangling !== undefined) this.ledger.dirty(ref, undefined, dangling);
     }
@@ -330,11 +334,18 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const returning = own?.release(scope.extent === 'transaction' ? 'transaction' : 'scope', dangling);
     // Without a fraction, so that each scope does not need a place for one.
     ref.endedAt = Math.trunc(own?.lastUsedAt ?? this.clock.now());
-    return returning;
+    if (undone.length === 0) return returning;
+    return Promise.all([returning, ...undone]).then(() => {});
   }
 
-  /** Cancels what waits in a scope that ends, and says in words what it leaves besides its own lease. */
-  #cutLoose(scope: Scope<Connection, Handle>, own: SlotLease<Connection, Handle> | undefined): string[] {
+  /**
+   * Cancels what waits in a scope that ends, and undoes what was opened in it. Says in words what it leaves besides its own
+   * lease, and when that is undone.
+   */
+  #cutLoose(
+    scope: Scope<Connection, Handle>,
+    own: SlotLease<Connection, Handle> | undefined,
+  ): { readonly traces: readonly string[]; readonly ends: readonly Promise<void>[] } {
     const { ref } = scope;
     // Before anybody is refused for it.
     ref.endedAt = Math.trunc(this.clock.now());
@@ -347,13 +358,15 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const writes = ref.ends?.size ?? 0;
     if (writes > 0) traces.push(formatCount(writes, 'queued write'));
     ref.ends?.cancel(makeError);
-    const transactions = ref.transactions?.size ?? 0;
-    if (transactions > 0) traces.push(formatCount(transactions, 'open transaction'));
-    ref.transactions?.cancel(makeError);
+    const parts = Array.from(scope.transactions ?? []);
+    // The scope's own lease tells by itself.
+    const open = parts.filter((part) => part.lease()?.ended === false && part.lease() !== own).length;
+    if (open > 0) traces.push(formatCount(open, 'open transaction'));
+    const ends = parts.map((part) => part.end(makeError));
     for (const child of this.leasesIn(ref)) {
       if (child !== own)
         traces.push(`lease #${child.id}${child.label === undefined ? '' : ` "${printable(child.label)}"`}`);
     }
-    return traces;
+    return { traces, ends };
   }
 }

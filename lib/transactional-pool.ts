@@ -1,11 +1,10 @@
-import { Cancellations } from './cancellations.ts';
 import { noteAttempt, type TransactionMessage, transactions } from './channels.ts';
 import { type Frame, frames } from './context.ts';
 import { joinSignals, type ScopeRef, type Site } from './holder.ts';
 import type { TransactionRequest } from './level.ts';
 import { OpenTransaction } from './open-transaction.ts';
 import type { ReadOptions } from './options.ts';
-import { endsOf, interruptible, pause } from './pause.ts';
+import { endsOf, pause } from './pause.ts';
 import type { Entry } from './pool/request.ts';
 import type { SlotLease } from './pool/slot.ts';
 import type { Scope } from './scope.ts';
@@ -66,16 +65,16 @@ export abstract class TransactionalPool<
 
   /** Opens a transaction that ends by a call, at the latest with the scope it is opened in. */
   protected open(plan: TransactionPlan<Request>): OpenTransaction<Handle> {
-    const scope = this.scope();
-    let ends: Cancellations[] = [];
-    if (scope !== undefined) {
-      scope.transactions ??= new Cancellations();
-      ends = [scope.transactions];
-    }
-    return new OpenTransaction<Handle>(
-      (fn) => this.transact(fn, plan),
-      (ending, { signal }) => interruptible(ending, { signal, ends }),
-    );
+    const scope = this.liveScope();
+    const { label, signal } = plan.options;
+    return new OpenTransaction<Handle>({
+      pool: this.name,
+      label: () => label ?? scope?.ref.label,
+      signal,
+      scope,
+      transact: (fn) => this.transact(fn, plan),
+      scopeIn: (frame) => this.innermost(frame),
+    });
   }
 
   #transactTraced<Result>(
