@@ -53,7 +53,11 @@ const rows = [
   ['orm/drizzle/session.ts'],
   ['orm/drizzle/database.ts'],
   ['orm/drizzle/migrate.ts'],
-  ['orm/drizzle.ts'],
+  ['orm/kysely/rows.ts'],
+  ['orm/kysely/transaction.ts', 'orm/kysely/adapter.ts'],
+  ['orm/kysely/connection.ts'],
+  ['orm/kysely/driver.ts'],
+  ['orm/drizzle.ts', 'orm/kysely.ts'],
 ];
 
 // A connection makes the session of each of its leases, and a session guards the way to its connection.

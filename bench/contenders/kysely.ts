@@ -1,6 +1,10 @@
-import { Kysely, SqliteDialect } from 'kysely';
+import { type Dialect, Kysely, SqliteDialect } from 'kysely';
+import { createPool } from '../../lib/index.ts';
+import { LeaseholdDialect } from '../../lib/orm/kysely.ts';
 import { openDatabase } from '../support/database.ts';
-import { oneMillisecond, type Transactor } from './transactor.ts';
+import { max } from './contender.ts';
+import { leftIn } from './leasehold-transactions.ts';
+import { oneMillisecond, type Transactions, type Transactor } from './transactor.ts';
 
 interface Schema {
   readonly accounts: { readonly id: number; readonly balance: number };
@@ -17,32 +21,49 @@ export const kysely: Transactor = {
   name: 'kysely',
   open(file) {
     const connection = openDatabase(file);
-    const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: connection }) });
-    return {
-      write: (account) =>
-        db.transaction().execute(async (trx) => {
-          const { balance } = await trx
-            .selectFrom('accounts')
-            .select('balance')
-            .where('id', '=', account)
-            .executeTakeFirstOrThrow();
-          await oneMillisecond();
-          await trx
-            .updateTable('accounts')
-            .set({ balance: balance + 1 })
-            .where('id', '=', account)
-            .execute();
-        }),
-      read: (account) =>
-        db.transaction().execute(async (trx) => {
+    const dialect = new SqliteDialect({ database: connection });
+    return transactionsOf(dialect, () => ({ inTransaction: Number(connection.inTransaction) }));
+  },
+};
+
+/** The same queries of Kysely on Leasehold's dialect, with the defaults of the pool. */
+export const kyselyOnLeasehold: Transactor = {
+  name: 'kysely on leasehold',
+  open(file) {
+    const pool = createPool(file, { max });
+    return transactionsOf(new LeaseholdDialect({ pool }), () => leftIn(pool));
+  },
+};
+
+function transactionsOf(dialect: Dialect, left: Transactions['left']): Transactions {
+  const db = new Kysely<Schema>({ dialect });
+  return {
+    write: (account) =>
+      db.transaction().execute(async (trx) => {
+        const { balance } = await trx
+          .selectFrom('accounts')
+          .select('balance')
+          .where('id', '=', account)
+          .executeTakeFirstOrThrow();
+        await oneMillisecond();
+        await trx
+          .updateTable('accounts')
+          .set({ balance: balance + 1 })
+          .where('id', '=', account)
+          .execute();
+      }),
+    read: (account) =>
+      db
+        .transaction()
+        .setAccessMode('read only')
+        .execute(async (trx) => {
           const query = trx.selectFrom('accounts').select('balance').where('id', '=', account);
           const first = await query.executeTakeFirstOrThrow();
           await oneMillisecond();
           const second = await query.executeTakeFirstOrThrow();
           return [first.balance, second.balance] as const;
         }),
-      left: () => ({ inTransaction: Number(connection.inTransaction) }),
-      close: () => db.destroy(),
-    };
-  },
-};
+    left,
+    close: () => db.destroy(),
+  };
+}

@@ -1,6 +1,6 @@
 import { genericPoolTransactions } from '../contenders/generic-pool-transactions.ts';
 import { knex } from '../contenders/knex.ts';
-import { kysely } from '../contenders/kysely.ts';
+import { kysely, kyselyOnLeasehold } from '../contenders/kysely.ts';
 import { leaseholdTransactions } from '../contenders/leasehold-transactions.ts';
 import { mutex } from '../contenders/mutex.ts';
 import { type Transactions, type Transactor, warmingUp } from '../contenders/transactor.ts';
@@ -18,7 +18,14 @@ import { isWrite, loops, type Mix, mixes, type Turn, turnOf, warmUpOf } from './
 import { barsTable, type ComparisonRow, comparisonsTable, type MixRow, mixesTable, summarizeRuns } from './report.ts';
 import { uncontended } from './uncontended.ts';
 
-const contenders: readonly Transactor[] = [leaseholdTransactions, mutex, genericPoolTransactions, kysely, knex];
+const contenders: readonly Transactor[] = [
+  leaseholdTransactions,
+  mutex,
+  genericPoolTransactions,
+  kysely,
+  kyselyOnLeasehold,
+  knex,
+];
 const comparisons: readonly Comparison[] = [beside, uncontended];
 const packages = ['better-sqlite3', 'generic-pool', 'kysely', 'knex'];
 
