@@ -57,7 +57,9 @@ const rows = [
   ['orm/kysely/transaction.ts', 'orm/kysely/adapter.ts'],
   ['orm/kysely/connection.ts'],
   ['orm/kysely/driver.ts'],
-  ['orm/drizzle.ts', 'orm/kysely.ts'],
+  ['orm/knex/connection.ts', 'orm/knex/stream.ts'],
+  ['orm/knex/transaction.ts'],
+  ['orm/drizzle.ts', 'orm/knex.ts', 'orm/kysely.ts'],
 ];
 
 // A connection makes the session of each of its leases, and a session guards the way to its connection.
