@@ -1,7 +1,7 @@
 import { type ContextLevel, type Frame, frames, withLevel } from './context.ts';
-import { AbortError, NoConnectionError } from './errors.ts';
+import { AbortError } from './errors.ts';
 import type { OpenPart, Scope } from './scope.ts';
-import { TransactionEndedError } from './transaction-errors.ts';
+import { TransactionBusyError, TransactionEndedError } from './transaction-errors.ts';
 
 /** What an open transaction needs of its pool. */
 export interface OpenTransactionContext<Handle extends object> {
@@ -87,13 +87,14 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
   /**
    * Runs `fn` in the transaction, or in the part of it that the caller is in. After the end, statements in `fn` are refused.
    *
-   * @throws NoConnectionError before it has begun; where it never will, what `begun` rejects with. What `fn` throws passes
+   * @throws TransactionBusyError before it has begun; where it never will, what `begun` rejects with. What `fn` throws passes
    * through unchanged
    */
   run<Result>(fn: (tx: Handle) => Result): Result {
     const tx = this.#handle;
     // Outside of the transaction its statements would commit by themselves.
-    if (tx === undefined) throw this.#over ?? new NoConnectionError(this.#context.pool, true);
+    if (tx === undefined)
+      throw this.#over ?? new TransactionBusyError(this.#context.pool, this.#context.label(), 'not begun');
     const here = frames.getStore();
     const frame = this.#frameFor(here);
     return frame === here ? fn(tx) : frames.run(frame, () => fn(tx));

@@ -124,7 +124,7 @@ export interface ScopeOptions extends AcquireOptions {
 
 /** Options of `openScope`. */
 export interface OpenScopeOptions {
-  /** As of every call; or a function that tells, called whenever the label is needed. */
+  /** As of every call; or a function that tells, called whenever the label is needed, in the context of whoever needs it. */
   readonly label?: Label | undefined;
   /** Aborts what waits in the scope, and every later use of its connection. */
   readonly signal?: AbortSignal | undefined;

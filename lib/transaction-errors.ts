@@ -110,7 +110,7 @@ function remedyFor(holder: WriteHolder | undefined, waiter: LateWaiter): string 
 }
 
 /** Why a transaction was busy: with what a statement, a new transaction or its own end can not go along. */
-export type TransactionBusyReason = 'other branch' | 'unfinished' | 'occupied' | 'timeout';
+export type TransactionBusyReason = 'other branch' | 'unfinished' | 'occupied' | 'timeout' | 'not begun';
 
 /** Another branch of the same scope has a transaction open on this connection, or something in it is not finished. */
 export class TransactionBusyError extends LeaseholdError {
@@ -133,6 +133,7 @@ export class TransactionBusyError extends LeaseholdError {
         occupied:
           `No transaction can begin on this connection of "${printable(pool)}": ${detail}. End that first, or begin with ` +
           "nesting: 'separate'.",
+        'not begun': `A statement came before ${transaction} has begun. Await its "begun" first.`,
         timeout: `Timed out after ${detail} ms waiting for ${transaction} on the same connection to end.`,
       }[reason],
     );

