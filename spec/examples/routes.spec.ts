@@ -4,12 +4,13 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import { temporaryFile } from '../support/files.ts';
 import { cards } from './server/payment-service.ts';
-import { anOrder, answerOf, type Demo, placeOrder, poolUntil, post, startDemo } from './support/demo.ts';
+import { anOrder, answerOf, placeOrder, poolUntil, post, startDemo } from './support/demo.ts';
+import type { Program } from './support/program.ts';
 
 const small = ['--port', '0', '--customers', '50', '--orders', '400'];
 
 // One server for all, which they have to themselves in turn, so that they may look at what its pool counts.
-let demo: Demo;
+let demo: Program;
 let url: string;
 /** The server's file, as another process would see it. */
 let db: Database.Database;
