@@ -27,7 +27,8 @@ const source = Symbol('source');
  * prepare its statements on it once and run them in any request. Where no connection is bound, every use throws
  * `ERR_LEASEHOLD_NO_CONNECTION`, or `ERR_LEASEHOLD_SCOPE_ENDED` where the scope has ended.
  */
-export class AmbientDatabase implements Database.Database {
+export class AmbientDatabase implements Database.Database, Disposable, AsyncDisposable {
+  /** @internal As in the leased handle. */
   readonly [source]: AmbientSource;
 
   constructor(of: AmbientSource) {
@@ -137,6 +138,16 @@ export class AmbientDatabase implements Database.Database {
   discard(reason?: string): this {
     this[source].handle().discard(reason);
     return this;
+  }
+
+  /** Gives back the scope's connection, if one is bound. */
+  [Symbol.dispose](): void {
+    this[source].current()?.[Symbol.dispose]();
+  }
+
+  /** The same; resolves when it is back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this[source].current()?.[Symbol.asyncDispose]();
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {

@@ -25,6 +25,7 @@ const session = Symbol('session');
  *   ended), and so do its statements and iterators.
  */
 export class LeasedDatabase implements Database.Database, Disposable, AsyncDisposable {
+  /** @internal Left out of the published types, so that a handle is told by its surface, and `pool.db` passes for one. */
   readonly [session]: Session;
 
   constructor(of: Session) {

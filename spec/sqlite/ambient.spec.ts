@@ -240,3 +240,24 @@ test('a transaction function of pool.db commits, rolls back and nests on the con
   await pool.withConnection(() => t.is(count.get(), 6));
   t.is(pool.stats().counters.dirty, 0);
 });
+
+test('a block that ends with pool.db gives the connection of its scope back, where there is one', async (t) => {
+  const pool = numberedPool(t);
+  await pool.withScope(async () => {
+    {
+      using db = pool.db;
+      await pool.connection();
+      t.is(db.prepare(whichConnection).pluck().get(), 1);
+    }
+    t.like(pool.stats(), { leased: 0, counters: { doubleReleases: 0 } });
+  });
+  await pool.withConnection(async () => {
+    {
+      await using db = pool.db;
+      t.true(db.open);
+    }
+    t.is(pool.stats().leased, 0);
+  });
+  using outside = pool.db;
+  t.false(outside.open);
+});
