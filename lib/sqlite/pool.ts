@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import { type Clock, systemClock } from '../clock.ts';
 import { frames } from '../context.ts';
-import { OptionsError } from '../errors.ts';
+import { NoConnectionError, OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
 import type { OpenTransaction } from '../open-transaction.ts';
 import { type AcquireOptions, checkAcquireOptions, checkFunction, type ReadOptions } from '../options.ts';
@@ -169,13 +169,15 @@ export class SqlitePool extends WritingPool {
     this.#refuseLeftOver();
     const scope = this.liveScope();
     const sharing = this.shared(scope, checked.signal);
-    const { writes } = classify(typeof sql === 'string' ? sql : '');
+    const { writes, transaction } = classify(typeof sql === 'string' ? sql : '');
     // To read on a connection that is held already leaves nothing to be told of.
     const leavesTrace = writes !== false || sharing === undefined || sharing instanceof Promise;
     const request = this.waitRequest(checked, leavesTrace ? entry : undefined, scope?.ref);
     // Not awaited where there is nothing to wait for, so that calls come to the lane in the order they are made.
     const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared !== undefined) return await this.#onLease(shared, sql, run, request);
+    // On a connection taken for this statement alone it would be undone at once, and what follows would commit by itself.
+    if (transaction) throw new NoConnectionError(this.name, scope !== undefined);
     const call = request.site && { since: undefined, site: request.site };
     const read = () => this.borrow((db) => this.#unlocked(db, run, request), checked, entry, call);
     if (writes === false || !this.#hasLane) return read();
