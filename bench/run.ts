@@ -15,6 +15,10 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: 'transactions that await, 64 at once, beside a mutex, generic-pool, Kysely and Knex',
     load: async () => (await import('./contention/index.ts')).contention,
   },
+  express: {
+    summary: 'what a scope adds to a request of Express that does next to nothing',
+    load: async () => (await import('./express/index.ts')).express,
+  },
 };
 
 const readme = fileURLToPath(new URL('README.md', import.meta.url));
@@ -27,7 +31,7 @@ ${Object.entries(benches)
   .join('\n')}
 
 Options:
-  --rounds N     rounds that count; 15 unless said, for contention 5. Long rows of lease take a part of them
+  --rounds N     rounds that count; 15 unless said, for contention 5, for express 25. Long rows of lease take a part of them
   --quick        a few seconds; shows that it runs, the figures mean nothing
   --only TEXT    only rows with TEXT in their name
   --json FILE    also write everything, with the figure of each round

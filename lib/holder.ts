@@ -82,6 +82,11 @@ export class ScopeRef {
     this.parent = parent;
   }
 
+  /** Whether its label may still change. */
+  get isNamedLater(): boolean {
+    return typeof this.#label === 'function';
+  }
+
   get label(): string | undefined {
     const label = this.#label;
     return typeof label === 'function' ? ask(label) : label;

@@ -103,6 +103,12 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     if (!this.ended) this.slot.retire(reason);
   }
 
+  /** What it is called by now: a scope that got its connection first may have learnt its name since. */
+  get presentLabel(): string | undefined {
+    const { scope } = this;
+    return this.isBound && scope?.isNamedLater === true ? (scope.label ?? this.label) : (this.label ?? scope?.label);
+  }
+
   describe(): HolderInfo {
     return this.#owner.describe(this);
   }
@@ -118,10 +124,10 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     if (this.#end === 'scope' && this.scope !== undefined) {
       return new ScopeEndedError(name, this.scope.id, this.scope.label, endedFor, acquireStack);
     }
-    if (this.#end === 'transaction') return new TransactionEndedError(name, this.label);
+    if (this.#end === 'transaction') return new TransactionEndedError(name, this.presentLabel);
     return new ReleasedError(name, {
       lease: this.id,
-      label: this.label,
+      label: this.presentLabel,
       end: this.#end === 'scope' ? 'released' : this.#end,
       held: this.lastUsedAt - this.startedAt,
       endedFor,

@@ -39,12 +39,12 @@ export async function within(
   }
 }
 
-/** Waits for `promise`, unless it is interrupted. */
-export async function interruptible<Value>(promise: Promise<Value>, { signal, ends }: Interrupts): Promise<Value> {
-  if (signal?.aborted) throw new AbortError(signal);
+/** Waits for `promise`, unless it is interrupted. What it comes to after that is nobody's concern. */
+export async function interruptible<Value>(promise: PromiseLike<Value>, { signal, ends }: Interrupts): Promise<Value> {
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new AbortError(signal as AbortSignal));
-  signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted) abort();
+  else signal?.addEventListener('abort', abort, { once: true });
   const withdrawals: (() => void)[] = [];
   const withdraw = (): void => {
     for (const each of withdrawals) each();

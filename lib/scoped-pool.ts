@@ -364,8 +364,10 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     if (open > 0) traces.push(formatCount(open, 'open transaction'));
     const ends = parts.map((part) => part.end(makeError));
     for (const child of this.leasesIn(ref)) {
-      if (child !== own)
-        traces.push(`lease #${child.id}${child.label === undefined ? '' : ` "${printable(child.label)}"`}`);
+      if (child === own) continue;
+      traces.push(`lease #${child.id}${child.label === undefined ? '' : ` "${printable(child.label)}"`}`);
+      // What is aborted can commit nothing any more; and its function may hang, while others wait for what it holds.
+      if (child.isBound && child.signal?.aborted === true) ends.push(Promise.resolve(child.release('scope')));
     }
     return { traces, ends };
   }

@@ -173,9 +173,9 @@ export interface LabelStats {
   readonly acquired: number;
   /** Calls that gave up at their deadline: for a connection, for the write lane, or for a lock. */
   readonly timeouts: number;
-  /** From the call to its lease. Percentiles are off by up to 7 %. */
+  /** From the call to its lease, by the label at that time. Percentiles are off by up to 7 %. */
   readonly waitTime: Durations;
-  /** From lease to release. Percentiles are off by up to 7 %. */
+  /** From lease to release, by the label at its end. Percentiles are off by up to 7 %. */
   readonly holdTime: Durations;
 }
 
@@ -199,6 +199,11 @@ export class LabelAccount {
   ended(held: number): void {
     this.leased--;
     this.hold.record(held);
+  }
+
+  moved(by: 1 | -1): void {
+    this.leased += by;
+    this.acquired += by;
   }
 
   stats(label: string | undefined): LabelStats {
@@ -225,6 +230,12 @@ export class LabelAccounts {
     const account = new LabelAccount();
     this.#accounts.set(label, account);
     return account;
+  }
+
+  /** A lease that is held has another label by now. What it waited for stays with the one it had then. */
+  move(from: string | undefined, to: string | undefined): void {
+    if (from !== undefined) this.of(from).moved(-1);
+    if (to !== undefined) this.of(to).moved(1);
   }
 
   /** Those whose leases were held for longest in all come first. */

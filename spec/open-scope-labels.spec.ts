@@ -26,13 +26,13 @@ test('a label that is a function is asked anew by each lease, transaction and me
   t.regex(error?.message ?? '', /^Scope #\d+ "GET \/gone" of /);
 });
 
-test('a lease keeps the label that it was taken with', async (t) => {
+test('the connection of a scope is called what the scope is called by now; until it comes back it counts as what it was', async (t) => {
   const pool = await openItems(t);
   let route = 'before';
   const scope = pool.openScope({ label: () => route });
   await scope.run(() => pool.connection());
   route = 'after';
-  t.is(pool.leases()[0]?.label, 'before');
+  t.is(pool.leases()[0]?.label, 'after');
   t.is(pool.stats({ by: 'label' }).find(({ leased }) => leased === 1)?.label, 'before');
   await scope.end();
 });
@@ -160,4 +160,41 @@ test.serial('what is traced in the scope has its label as it is then', async (t)
     ['first', 'second'],
   );
   await scope.end();
+});
+
+test('a connection that was bound before the label was known is accounted to the label of its end', async (t) => {
+  const pool = await openItems(t);
+  let label: string | undefined = 'GET /*';
+  const scope = pool.openScope({ label: () => label });
+  await scope.run(() => pool.connection());
+  t.is(pool.leases()[0]?.label, 'GET /*');
+  label = 'GET /items/:id';
+  t.is(pool.leases()[0]?.label, 'GET /items/:id');
+  const released: unknown[] = [];
+  pool.on('release', (event) => void released.push(event.label));
+  await scope.end();
+  t.deepEqual(released, ['GET /items/:id']);
+  t.deepEqual(
+    new Map(
+      pool
+        .stats({ by: 'label' })
+        .map((of) => [of.label, { leased: of.leased, acquired: of.acquired, held: of.holdTime.count }]),
+    ),
+    new Map([
+      ['GET /items/:id', { leased: 0, acquired: 1, held: 1 }],
+      ['GET /*', { leased: 0, acquired: 0, held: 0 }],
+    ]),
+  );
+});
+
+test('a lease that was taken without a label is accounted to the one its scope has by then', async (t) => {
+  const pool = await openItems(t);
+  let label: string | undefined;
+  const scope = pool.openScope({ label: () => label });
+  await scope.run(() => pool.connection());
+  label = 'job';
+  await scope.end();
+  const [of, ...others] = pool.stats({ by: 'label' });
+  t.like(of, { label: 'job', leased: 0, acquired: 1, holdTime: { count: 1 } });
+  t.deepEqual(others, []);
 });

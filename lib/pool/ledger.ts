@@ -22,7 +22,7 @@ export class Ledger {
 
   /** Whether anybody wants to know of this lease alone. Counters and times of the pool are kept where leases are made. */
   concerns(lease: SlotLease<object, object>, event: 'acquire' | 'release'): boolean {
-    return lease.label !== undefined || this.#events.hasListener(event);
+    return lease.label !== undefined || lease.scope?.isNamedLater === true || this.#events.hasListener(event);
   }
 
   /** A lease has begun that concerns somebody. */
@@ -34,7 +34,10 @@ export class Ledger {
   }
 
   /** A lease has ended that concerns somebody. */
-  ended({ id, slot, label }: SlotLease<object, object>, held: number): void {
+  ended(lease: SlotLease<object, object>, held: number): void {
+    const { id, slot, isBound } = lease;
+    const label = isBound ? lease.presentLabel : lease.label;
+    if (label !== lease.label) this.labels.move(lease.label, label);
     if (label !== undefined) this.labels.of(label).ended(held);
     if (this.#events.hasListener('release')) {
       this.#events.emit('release', { lease: id, connection: slot.id, label, held });
@@ -58,7 +61,7 @@ export class Ledger {
   dirty(scope: ScopeRef | undefined, lease: SlotLease<object, object> | undefined, traces: readonly string[]): void {
     this.counters.dirty++;
     if (!this.#events.has('dirty')) return;
-    const label = lease?.label ?? scope?.label;
+    const label = lease?.presentLabel ?? scope?.label;
     const who =
       scope === undefined
         ? nameOf(`Lease #${lease?.id}`, label, this.#pool)

@@ -150,7 +150,7 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
     return {
       id: lease.id,
       connection: lease.slot.id,
-      label: lease.label ?? lease.scope?.label,
+      label: lease.presentLabel,
       age: now - lease.startedAt,
       idleFor: driver.isWorking?.(connection) === true ? 0 : now - lease.lastUsedAt,
       inTransaction: driver.isInTransaction(connection),

@@ -117,6 +117,56 @@ test('a transaction on a connection of its own is named beside that of the scope
   pool.assertIdle();
 });
 
+test('of a scope that was aborted before it ends, a transaction on a connection of its own is undone, though its function hangs', async (t) => {
+  const { pool, dirt } = await watchedItems(t);
+  const begun = gate();
+  const gone = new AbortController();
+  const scope = pool.openScope({ label, signal: gone.signal });
+  let late: (() => unknown) | undefined;
+  void scope.run(() =>
+    pool.transaction(
+      async (tx) => {
+        insert(tx, 'lost');
+        late = () => insert(tx, 'late');
+        begun.open();
+        await new Promise(() => {});
+      },
+      { label: 'order' },
+    ),
+  );
+  await begun.passed;
+  gone.abort();
+  t.like(pool.stats(), { leased: 1, laneHeld: 1 });
+  await scope.end();
+  t.like(pool.stats(), { leased: 0, laneHeld: 0 });
+  t.deepEqual(
+    dirt.map((event) => [
+      event.label,
+      event.traces.length,
+      /^(?:open transaction|lease #\d+ "order")$/.test(event.traces[0] ?? ''),
+    ]),
+    [
+      ['order', 1, true],
+      [label, 1, true],
+    ],
+  );
+  t.throws(() => late?.(), { code: 'ERR_LEASEHOLD_SCOPE_ENDED' });
+  await pool.run("INSERT INTO item VALUES ('next')");
+  t.deepEqual(await namesIn(pool), ['next']);
+});
+
+test('of a scope that was aborted, a connection that its code took for itself stays with it', async (t) => {
+  const { pool } = await watchedItems(t);
+  const gone = new AbortController();
+  const scope = pool.openScope({ signal: gone.signal });
+  const db = await scope.run(() => pool.acquire());
+  gone.abort();
+  await scope.end();
+  t.true(db.open);
+  db.close();
+  t.is(pool.stats().leased, 0);
+});
+
 test('a snapshot that nobody awaits is named', async (t) => {
   const { pool, dirt } = await watchedItems(t);
   const open = gate();

@@ -1,0 +1,4 @@
+import { abortSuite } from './suite-abort-a.ts';
+import { withExpress } from './support.ts';
+
+abortSuite(withExpress);

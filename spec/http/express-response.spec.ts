@@ -1,0 +1,4 @@
+import { responseSuite } from './suite-response-a.ts';
+import { withExpress } from './support.ts';
+
+responseSuite(withExpress);

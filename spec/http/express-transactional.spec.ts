@@ -1,0 +1,4 @@
+import { transactionalSuite } from './suite-transactional-a.ts';
+import { withExpress } from './support.ts';
+
+transactionalSuite(withExpress);

@@ -1,0 +1,4 @@
+import { abortSuite } from './suite-abort-a.ts';
+import { withFastify } from './support.ts';
+
+abortSuite(withFastify);

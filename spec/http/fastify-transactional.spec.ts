@@ -1,0 +1,4 @@
+import { transactionalSuite } from './suite-transactional-a.ts';
+import { withFastify } from './support.ts';
+
+transactionalSuite(withFastify);

@@ -1,0 +1,4 @@
+import { withHono } from './frameworks-b.ts';
+import { abortSuite } from './suite-abort-b.ts';
+
+abortSuite(withHono);

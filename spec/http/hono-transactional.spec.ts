@@ -1,0 +1,4 @@
+import { withHono } from './frameworks-b.ts';
+import { transactionalSuite } from './suite-transactional-b.ts';
+
+transactionalSuite(withHono);

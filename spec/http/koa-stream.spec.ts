@@ -1,0 +1,4 @@
+import { withKoa } from './frameworks-b.ts';
+import { streamSuite } from './suite-stream-b.ts';
+
+streamSuite(withKoa);

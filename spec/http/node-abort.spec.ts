@@ -1,0 +1,4 @@
+import { abortSuite } from './suite-abort-a.ts';
+import { withNode } from './support.ts';
+
+abortSuite(withNode);

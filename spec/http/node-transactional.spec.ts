@@ -1,0 +1,4 @@
+import { transactionalSuite } from './suite-transactional-a.ts';
+import { withNode } from './support.ts';
+
+transactionalSuite(withNode);
