@@ -74,3 +74,23 @@ function without(frame: Frame | undefined, pool: object): Frame | undefined {
   const next = without(frame.next, pool);
   return next === frame.next ? frame : { ...frame, next };
 }
+
+/**
+ * The frame for code in `here` that is to run in the transaction which `home` carries in `pool`: in that part of it which the
+ * code is in already, else in the transaction itself. The scopes of other pools are those of the code.
+ */
+export function frameWithin(here: Frame | undefined, home: Frame, pool: object): Frame {
+  const transaction = home.level as ContextLevel;
+  if (here === undefined) return home;
+  const part = isAround(transaction, here) ? here.level : undefined;
+  const scope = scopeIn(home, pool) as { readonly ref: ScopeRef } | undefined;
+  if (scope === undefined || scopeIn(here, pool) === scope) {
+    return part === undefined ? withLevel(here, transaction) : here;
+  }
+  return withLevel(withScopeOf(here, pool, scope, scope.ref), part ?? transaction);
+}
+
+function isAround(transaction: ContextLevel, here: Frame): boolean {
+  for (let level = here.level; level !== undefined; level = level.around) if (level === transaction) return true;
+  return false;
+}

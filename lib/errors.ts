@@ -16,18 +16,24 @@ export class OptionsError extends LeaseholdError {
   readonly code = 'ERR_LEASEHOLD_OPTIONS';
   /** Name of the option or argument. */
   readonly option: string;
-  /** What was given. */
+  /** What was given; `undefined` where that may be a value that was to be bound to a statement. */
   readonly value: unknown;
   /** What would be allowed. */
   readonly allowed: string;
+  readonly #hint: string;
 
-  constructor(option: string, value: unknown, allowed: string, hint = '') {
-    super(
-      `Option "${printable(option)}" is ${describeValue(value)}: expected ${allowed}.${hint === '' ? '' : ` ${hint}`}`,
-    );
+  constructor(option: string, value: unknown, allowed: string, hint = '', kind = describeValue(value)) {
+    super(`Option "${printable(option)}" is ${kind}: expected ${allowed}.${hint === '' ? '' : ` ${hint}`}`);
     this.option = option;
     this.value = value;
     this.allowed = allowed;
+    this.#hint = hint;
+  }
+
+  /** The same, with no more of the value than what kind of thing it is. */
+  withoutValue(): OptionsError {
+    const { option, value, allowed } = this;
+    return new OptionsError(option, undefined, allowed, this.#hint, kindOf(value));
   }
 }
 
@@ -202,6 +208,10 @@ export class AbortError extends Error {
   constructor(signal: AbortSignal) {
     super('The operation was aborted', { cause: signal.reason });
   }
+}
+
+function kindOf(value: unknown): string {
+  return ['string', 'number', 'bigint'].includes(typeof value) ? `a ${typeof value}` : describeValue(value);
 }
 
 /** A value in a message: its kind, and the text only where it is short and plain. */

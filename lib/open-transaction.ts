@@ -1,4 +1,4 @@
-import { type ContextLevel, type Frame, frames, withLevel } from './context.ts';
+import { type Frame, frames, frameWithin } from './context.ts';
 import { AbortError } from './errors.ts';
 import type { OpenPart, Scope } from './scope.ts';
 import { TransactionBusyError, TransactionEndedError } from './transaction-errors.ts';
@@ -7,14 +7,14 @@ import { TransactionBusyError, TransactionEndedError } from './transaction-error
 export interface OpenTransactionContext<Handle extends object> {
   /** Name of the pool. */
   readonly pool: string;
+  /** By what frames know the pool. */
+  readonly key: object;
   label(): string | undefined;
   readonly signal: AbortSignal | undefined;
   /** The scope that it does not outlive. */
   readonly scope: Pick<Scope<object, object>, 'transactions'> | undefined;
   /** Runs `fn` as the function of a transaction. `fn` returns when the transaction is to end. */
   transact(fn: (tx: Handle) => Promise<void>): Promise<void>;
-  /** The innermost scope of the pool in a frame. */
-  scopeIn(frame: Frame | undefined): object | undefined;
 }
 
 /** Leads to a transaction until that is over. */
@@ -48,6 +48,8 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
   /** Nothing of it is left, not even its turn. */
   readonly #gone: Promise<void>;
   #isAsked = false;
+  /** Why it was rolled back. */
+  #reason: Error | undefined;
   /** Why it will not begin. */
   #over: Error | undefined;
   /** What carries it, once it has begun. */
@@ -72,7 +74,9 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
       begun.resolve(this);
       return this.#ending.promise;
     });
-    done.then(this.#outcome.resolve, this.#outcome.reject);
+    // Whoever commits what was rolled back is told that it has ended, not why.
+    const failed = (error: unknown): void => this.#outcome.reject(error === this.#reason ? this.#endedError() : error);
+    done.then(this.#outcome.resolve, failed);
     const forget = (): void => this.#forget();
     this.#gone = done.then(forget, forget);
     // Whoever awaits one of them is told; those who do not are not to be told as if nobody did.
@@ -132,11 +136,14 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
   /**
    * Rolls back. One that has not begun never will, which is not waited for. Where it has ended already, by a commit that
    * failed or otherwise, nothing is left to do. Never rejects.
+   *
+   * @param reason an error for which it is rolled back, for those who trace transactions
    */
-  async rollback(): Promise<void> {
+  async rollback(reason?: unknown): Promise<void> {
     if (!this.#isAsked) {
       this.#isAsked = true;
-      this.#undo(new TransactionEndedError(this.#context.pool, this.#context.label()));
+      this.#reason = reason instanceof Error ? reason : undefined;
+      this.#undo(this.#endedError());
     }
     // A failure to roll back is reported to the pool's listeners.
     await this.#outcome.promise.catch(() => {});
@@ -166,8 +173,12 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
     if (levelSignal !== undefined && levelSignal !== signal) this.#endWith(levelSignal, tx);
   }
 
+  #endedError(): Error {
+    return new TransactionEndedError(this.#context.pool, this.#context.label());
+  }
+
   #undo(error: Error): void {
-    this.#ending.reject(error);
+    this.#ending.reject(this.#reason ?? error);
     if (this.#frame !== undefined) return;
     this.#over ??= error;
     this.#outcome.reject(this.#over);
@@ -203,28 +214,13 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
     for (const withdraw of this.#withdrawals) withdraw();
   }
 
-  /** What carries the transaction for code in this frame: that itself, where the code is in it already. */
+  /** What carries the transaction for code in this frame. */
   #frameFor(here: Frame | undefined): Frame {
-    const frame = this.#frame as Frame;
-    const part = partAround(here, frame.level as ContextLevel);
-    if (here === undefined || part === undefined) return frame;
-    // In another scope the pool would look for another connection.
-    const { scopeIn } = this.#context;
-    return scopeIn(here) === scopeIn(frame) ? here : withLevel(frame, part);
+    return frameWithin(here, this.#frame as Frame, this.#context.key);
   }
 }
 
 /** A listener that leads to nothing but the link. Made apart: where it closes over more, it would keep that. */
 function undoing(weak: WeakRef<Link>, signal: AbortSignal): () => void {
   return () => weak.deref()?.undo?.(new AbortError(signal));
-}
-
-/** The innermost part of a transaction that code in this frame is in, `undefined` where that is not in the transaction. */
-function partAround(here: Frame | undefined, transaction: ContextLevel): ContextLevel | undefined {
-  let part: ContextLevel | undefined;
-  for (let level = here?.level; level !== undefined; level = level.around) {
-    if (level.owner === transaction.owner) part ??= level;
-    if (level === transaction) return part;
-  }
-  return undefined;
 }

@@ -279,6 +279,15 @@ export function checkAcquireOptions(options: AcquireOptions | undefined): Acquir
   return checkCallOptions(options, acquireRules);
 }
 
+/** The options of a call that has values beside them: what is none may be one of these, in the wrong place. */
+export function checkStatementOptions(options: AcquireOptions | undefined): AcquireOptions {
+  try {
+    return checkAcquireOptions(options);
+  } catch (error) {
+    throw error instanceof OptionsError ? error.withoutValue() : error;
+  }
+}
+
 export function checkScopeOptions(options: ScopeOptions | undefined): ScopeOptions {
   return checkCallOptions(options, scopeRules);
 }

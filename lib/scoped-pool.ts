@@ -273,7 +273,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   ): Scope<Connection, Handle> {
     const parent = outer === undefined || outer.ended ? undefined : outer.ref;
     if (parent !== undefined) parent.open++;
-    return new Scope(new ScopeRef(++this.#lastScopeId, label, signal, parent), extent);
+    return new Scope(new ScopeRef(++this.#lastScopeId, label ?? inherited(parent), signal, parent), extent);
   }
 
   /** The connection that another call is about to bind, `undefined` where that fails. */
@@ -371,4 +371,9 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     }
     return { traces, ends };
   }
+}
+
+/** What a scope is called that has no label of its own. */
+function inherited(parent: ScopeRef | undefined): Label | undefined {
+  return parent?.isNamedLater === true ? () => parent.label : parent?.label;
 }

@@ -69,11 +69,11 @@ export abstract class TransactionalPool<
     const { label, signal } = plan.options;
     return new OpenTransaction<Handle>({
       pool: this.name,
+      key: this,
       label: () => label ?? scope?.ref.label,
       signal,
       scope,
       transact: (fn) => this.transact(fn, plan),
-      scopeIn: (frame) => this.innermost(frame),
     });
   }
 

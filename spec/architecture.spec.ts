@@ -52,7 +52,7 @@ const rows = [
   ['http/held-end.ts', 'http/streamed-body.ts', 'http/transactional.ts'],
   ['http/exchange.ts'],
   ['http/express.ts', 'http/fastify.ts', 'http/hono.ts', 'http/koa.ts', 'http/node.ts', 'http/trpc.ts'],
-  ['orm/drizzle/internals.ts', 'orm/drizzle/place.ts', 'orm/drizzle/cache.ts'],
+  ['orm/drizzle/internals.ts', 'orm/drizzle/cache.ts'],
   ['orm/drizzle/query.ts'],
   ['orm/drizzle/session.ts'],
   ['orm/drizzle/database.ts'],

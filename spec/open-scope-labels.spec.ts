@@ -198,3 +198,26 @@ test('a lease that was taken without a label is accounted to the one its scope h
   t.like(of, { label: 'job', leased: 0, acquired: 1, holdTime: { count: 1 } });
   t.deepEqual(others, []);
 });
+
+test('a scope without a label is called as the one around it', async (t) => {
+  const pool = await openItems(t);
+  let label = 'early';
+  const outer = pool.openScope({ label: () => label });
+  const inner = outer.run(() => pool.openScope());
+  await inner.run(() => pool.connection());
+  label = 'late';
+  t.is(pool.leases()[0]?.label, 'late');
+  await inner.end();
+  await outer.end();
+  await pool.withScope(
+    () =>
+      pool.withScope(
+        async () => {
+          await pool.connection();
+          t.is(pool.leases()[0]?.label, 'job');
+        },
+        { fresh: true },
+      ),
+    { label: 'job' },
+  );
+});

@@ -175,3 +175,18 @@ test('functions that run in it at the same time share it', async (t) => {
   await tx.commit();
   t.deepEqual((await namesIn(pool)).toSorted(), ['a', 'b', 'c']);
 });
+
+test('what is run in it from inside a transaction of another pool can not write into that by mistake', async (t) => {
+  const [one, other] = [await openItems(t), await openItems(t)];
+  const open = await one.openTransaction().begun;
+  await other.transaction(async () => {
+    await other.run(insertInto('bolt'));
+    await t.throwsAsync(
+      open.run(() => other.run(insertInto('bolt'))),
+      refusal('TRANSACTION_BUSY'),
+    );
+    await open.run(() => one.run(insertInto('bolt')));
+  });
+  await open.commit();
+  t.deepEqual([await namesIn(one), await namesIn(other)], [['bolt'], ['bolt']]);
+});

@@ -179,10 +179,17 @@ test.serial('it is traced from its opening to its end, whatever that is', async 
   const told = transactions.told.at(-1);
   t.true(told?.error instanceof Error, 'a listener that looks at errors finds one');
   t.like(told?.error, refusal('TRANSACTION_ENDED'));
+  // Who rolls back for an error may say so; to commit afterwards comes too late all the same.
+  const failed = await pool.openTransaction().begun;
+  const reason = new Error('of the application');
+  await failed.rollback(reason);
+  t.like(pool.stats(), { leased: 0, laneHeld: 0 });
+  t.is(transactions.told.at(-1)?.error, reason);
+  await t.throwsAsync(failed.commit(), refusal('TRANSACTION_ENDED'));
   await scope.run(() => pool.openTransaction()).begun;
   await scope.end();
   t.like(transactions.told.at(-1)?.error, refusal('SCOPE_ENDED'));
-  t.is(acquires.messages.size, 3);
+  t.is(acquires.messages.size, 4);
   t.like(pool.stats(), { leased: 0, laneHeld: 0 });
 });
 

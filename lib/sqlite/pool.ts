@@ -5,7 +5,13 @@ import { frames } from '../context.ts';
 import { NoConnectionError, OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
 import type { OpenTransaction } from '../open-transaction.ts';
-import { type AcquireOptions, checkAcquireOptions, checkFunction, type ReadOptions } from '../options.ts';
+import {
+  type AcquireOptions,
+  checkAcquireOptions,
+  checkFunction,
+  checkStatementOptions,
+  type ReadOptions,
+} from '../options.ts';
 import type { Entry } from '../pool/request.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
@@ -165,7 +171,7 @@ export class SqlitePool extends WritingPool {
     options: AcquireOptions | undefined,
     entry: Entry,
   ): Promise<Awaited<Result>> {
-    const checked = checkAcquireOptions(options);
+    const checked = checkStatementOptions(options);
     this.#refuseLeftOver();
     const scope = this.liveScope();
     const sharing = this.shared(scope, checked.signal);

@@ -1,6 +1,8 @@
 import { MessageChannel } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
+import { drizzle } from '../../lib/orm/drizzle.ts';
 import { gate, settled } from '../support/gate.ts';
+import { temporaryPool } from '../support/sqlite.ts';
 import { codeOf, customers, namesIn, openShop, type Shop } from './drizzle-shop.ts';
 
 type Transaction = Parameters<Parameters<Shop['db']['transaction']>[0]>[0];
@@ -194,4 +196,22 @@ test('a transaction whose part is still open when it returns is rolled back', as
   never.open();
   t.is(await part, 'ERR_LEASEHOLD_TRANSACTION_ENDED');
   t.deepEqual(await namesIn(pool), before);
+});
+
+test('a part of a transaction of Drizzle is still inside the transaction of another pool around it', async (t) => {
+  const [one, other] = [temporaryPool(t), temporaryPool(t)];
+  await other.run('CREATE TABLE item (name TEXT)');
+  const [db, beside] = [drizzle(one), drizzle(other)];
+  const seen = await db.transaction((tx) =>
+    beside.transaction(async () => {
+      await beside.run("INSERT INTO item VALUES ('a')");
+      return tx.transaction(async () => {
+        const rows = await beside.values<[string]>('SELECT name FROM item');
+        await beside.run("INSERT INTO item VALUES ('b')");
+        return rows.flat();
+      });
+    }),
+  );
+  t.deepEqual(seen, ['a']);
+  t.deepEqual(await beside.values('SELECT name FROM item'), [['a'], ['b']]);
 });

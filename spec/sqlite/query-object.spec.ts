@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import test from 'ava';
 import { type QueryObject, sql } from '../../lib/index.ts';
 import { readQuery } from '../../lib/sqlite/query-object.ts';
@@ -161,4 +162,23 @@ test('a query object brings its values, so that none are given beside it', async
     message,
   });
   await t.throwsAsync(pool.run(sql`SELECT 1`, wrong({ a: 1 })), { code: 'ERR_LEASEHOLD_OPTIONS' });
+});
+
+test('values given in the wrong place are in no message and no field', async (t) => {
+  const pool = temporaryPool(t);
+  const secret = 'hunter2';
+  const query = { text: 'SELECT :password' };
+  // In plain JavaScript, where no compiler says that the second argument of a query object is its options.
+  const wrong: readonly (() => Promise<unknown>)[] = [
+    () => pool.get(query, { password: secret } as never),
+    () => pool.all(query, { label: { password: secret } } as never),
+    () => pool.run(query, secret as never),
+    () => pool.get(sql`SELECT ${1}`, secret as never),
+    () => pool.run('SELECT ?', [], secret as never),
+    () => pool.run('SELECT ?', undefined, [secret] as never),
+  ];
+  for (const call of wrong) {
+    const error = await t.throwsAsync(call);
+    t.false(`${error?.message} ${inspect(error, { depth: 9 })}`.includes(secret), error?.message);
+  }
 });

@@ -16,13 +16,12 @@ import {
   SQLiteSession,
   SQLiteTransaction,
 } from 'drizzle-orm/sqlite-core/session';
-import { type ContextLevel, type Frame, frames } from '../../context.ts';
+import { type ContextLevel, type Frame, frames, frameWithin } from '../../context.ts';
 import { OptionsError } from '../../errors.ts';
 import type { SqlitePool, TransactionMode, TransactionOptions } from '../../index.ts';
 import { checkCallOptions, checkFunction, type Rule, readRules, rules } from '../../options.ts';
 import { TransactionEndedError } from '../../transaction-errors.ts';
 import { CommittedCache, invalidating } from './cache.ts';
-import { inside } from './place.ts';
 import { LeaseholdPreparedQuery, type QueryContext } from './query.ts';
 
 /** Options of a transaction: those of Drizzle, and those of `pool.transaction`. */
@@ -124,7 +123,11 @@ export class LeaseholdSession<
 
   /** Runs `fn` where the statements of this session belong. */
   #here<Result>(fn: () => Result): Result {
-    return this.#frame === undefined ? fn() : inside(this.#frame, fn);
+    if (this.#frame === undefined) return fn();
+    // So what has a handle of the transaction can not get out of it by losing its async context, as listeners do.
+    const here = frames.getStore();
+    const frame = frameWithin(here, this.#frame, this.#shared.pool);
+    return frame === here ? fn() : frames.run(frame, fn);
   }
 }
 
