@@ -56,11 +56,14 @@ export interface Site {
 /** Who asks. A function is called anew each time the label is needed: a router knows its route only after a while. */
 export type Label = string | (() => string | undefined);
 
+/** A signal, or a function that makes it when it is first needed: most requests never wait for anything. */
+export type SignalSource = AbortSignal | (() => AbortSignal);
+
 /** A scope as pool, waiters and leases see it. */
 export class ScopeRef {
   readonly id: number;
   readonly #label: Label | undefined;
-  readonly signal: AbortSignal | undefined;
+  #signal: SignalSource | undefined;
   /** The live scope of the same pool it was opened in. Dropped at the end, so that lineages do not pile up. */
   parent: ScopeRef | undefined;
   ended = false;
@@ -75,11 +78,19 @@ export class ScopeRef {
   /** Other waits that end with the scope, made when there is one. */
   ends: Cancellations | undefined = undefined;
 
-  constructor(id: number, label?: Label, signal?: AbortSignal, parent?: ScopeRef) {
+  constructor(id: number, label?: Label, signal?: SignalSource, parent?: ScopeRef) {
     this.id = id;
     this.#label = label;
-    this.signal = signal;
+    this.#signal = signal;
     this.parent = parent;
+  }
+
+  get signal(): AbortSignal | undefined {
+    const signal = this.#signal;
+    if (typeof signal !== 'function') return signal;
+    const made = signal();
+    this.#signal = made;
+    return made;
   }
 
   /** Whether its label may still change. */
@@ -109,6 +120,13 @@ function ask(label: () => string | undefined): string | undefined {
 export function isWithin(scope: ScopeRef | undefined, outer: ScopeRef): boolean {
   for (let around = scope; around !== undefined; around = around.parent) if (around === outer) return true;
   return false;
+}
+
+/** What makes the signal of a scope within another. */
+export function signalWithin(own: SignalSource | undefined, outer: ScopeRef | undefined): SignalSource | undefined {
+  if (typeof own !== 'function') return joinSignals(own, outer?.signal);
+  if (outer === undefined) return own;
+  return () => joinSignals(own(), outer.signal) as AbortSignal;
 }
 
 /** A signal that is aborted when either is. */

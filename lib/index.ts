@@ -29,7 +29,7 @@ export {
 } from './errors.ts';
 export type { LeakKind, PoolEventName, PoolEvents, PoolListener } from './events.ts';
 // What can be seen of it.
-export type { HolderInfo, Label, LeaseMode, WriteHolder } from './holder.ts';
+export type { HolderInfo, Label, LeaseMode, SignalSource, WriteHolder } from './holder.ts';
 export type { OpenTransaction } from './open-transaction.ts';
 // What may be asked for, of the pool and of each call.
 export type {

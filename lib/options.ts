@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ConnectionInfo } from './driver.ts';
 import { OptionsError } from './errors.ts';
-import type { Label } from './holder.ts';
+import type { Label, SignalSource } from './holder.ts';
 
 /** Which idle connection the next acquire gets: the one used last, or the one unused for longest. */
 export type IdleOrder = 'lifo' | 'fifo';
@@ -126,8 +126,8 @@ export interface ScopeOptions extends AcquireOptions {
 export interface OpenScopeOptions {
   /** As of every call; or a function that tells, called whenever the label is needed, in the context of whoever needs it. */
   readonly label?: Label | undefined;
-  /** Aborts what waits in the scope, and every later use of its connection. */
-  readonly signal?: AbortSignal | undefined;
+  /** Aborts what waits in the scope, and every later use of its connection; or a function that makes it when it is first needed. */
+  readonly signal?: SignalSource | undefined;
 }
 
 /** What becomes of a transaction inside another: a savepoint in it, a part of it, or one on another connection. */
@@ -235,7 +235,10 @@ const acquireRules = {
 
 const openScopeRules = {
   label: { allowed: 'a string or a function', accepts: (value) => ['string', 'function'].includes(typeof value) },
-  signal: rules.signal,
+  signal: {
+    allowed: 'an AbortSignal or a function',
+    accepts: (value) => typeof value === 'function' || value instanceof AbortSignal,
+  },
 } as const satisfies Record<keyof OpenScopeOptions, Rule>;
 const scopeRules = { ...acquireRules, fresh: rules.boolean } as const satisfies Record<keyof ScopeOptions, Rule>;
 export const readRules = {

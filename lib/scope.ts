@@ -56,6 +56,9 @@ export class Scope<Connection extends object, Handle extends object> {
   }
 }
 
+// One for all: most scopes have nothing to wait for when they end.
+const done = Promise.resolve();
+
 /** What an open scope asks of its pool. */
 export interface ScopeKeeper<Handle extends object> {
   /** Ends a scope. Never throws or rejects. */
@@ -72,7 +75,9 @@ export class OpenScope<Handle extends object> implements AsyncDisposable {
   readonly #scope: Scope<object, Handle>;
   readonly #frame: Frame;
   readonly #keeper: ScopeKeeper<Handle>;
+  #isEnding = false;
   #ending: Promise<void> | undefined;
+  #told: PromiseWithResolvers<void> | undefined;
 
   constructor(scope: Scope<object, Handle>, frame: Frame, keeper: ScopeKeeper<Handle>) {
     this.#scope = scope;
@@ -111,11 +116,16 @@ export class OpenScope<Handle extends object> implements AsyncDisposable {
    */
   end(): Promise<void> {
     if (this.#ending !== undefined) return this.#ending;
-    // First: who is told of what is left over may call this again.
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#ending = promise;
-    resolve(this.#keeper.end(this.#scope));
-    return promise;
+    if (this.#isEnding) {
+      // Called by somebody who is told of what is left over.
+      this.#told ??= Promise.withResolvers<void>();
+      return this.#told.promise;
+    }
+    this.#isEnding = true;
+    const ending = this.#keeper.end(this.#scope) ?? done;
+    this.#told?.resolve(ending);
+    this.#ending = this.#told?.promise ?? ending;
+    return this.#ending;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

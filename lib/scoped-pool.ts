@@ -1,7 +1,7 @@
 import { type Frame, frames, scopeIn, withScopeOf } from './context.ts';
 import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
-import { joinSignals, type Label, ScopeRef } from './holder.ts';
+import { joinSignals, type Label, ScopeRef, type SignalSource, signalWithin } from './holder.ts';
 import {
   type AcquireOptions,
   checkAcquireOptions,
@@ -136,7 +136,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const { label, signal } = checkOpenScopeOptions(options);
     const around = frames.getStore();
     const outer = this.liveScope(around);
-    const scope = this.#openScope(label, joinSignals(signal, outer?.ref.signal), outer, 'connection');
+    const scope = this.#openScope(label, signalWithin(signal, outer?.ref), outer, 'connection');
     return new OpenScope(scope, withScopeOf(around, this, scope, scope.ref), this.#keeper);
   }
 
@@ -267,7 +267,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
 
   #openScope(
     label: Label | undefined,
-    signal: AbortSignal | undefined,
+    signal: SignalSource | undefined,
     outer: Scope<Connection, Handle> | undefined,
     extent: 'connection' | 'transaction',
   ): Scope<Connection, Handle> {

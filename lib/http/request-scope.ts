@@ -81,7 +81,11 @@ interface Emitter {
   emit(event: string | symbol, ...parameters: any[]): boolean;
 }
 
+const live = Symbol('leasehold.live');
+
 interface Socket {
+  /** What is to be told when it closes. */
+  [live]?: Set<() => void>;
   readonly destroyed?: boolean;
   on(event: 'close', listener: () => void): unknown;
 }
@@ -101,7 +105,8 @@ export interface Anchor {
  */
 export class RequestScope<Handle extends object = object> {
   readonly pool: RequestPool<Handle>;
-  readonly #gone = new AbortController();
+  /** Made when somebody asks for the signal: most requests never wait for anything. */
+  #gone: AbortController | undefined;
   readonly scope: OpenScope<Handle>;
   /** That of another pool for the same request. */
   readonly next: RequestScope | undefined;
@@ -109,12 +114,13 @@ export class RequestScope<Handle extends object = object> {
 
   constructor(pool: RequestPool<Handle>, label: () => string | undefined, next?: RequestScope) {
     this.pool = pool;
-    this.scope = pool.openScope({ label, signal: this.#gone.signal });
+    this.scope = pool.openScope({ label, signal: () => this.signal });
     this.next = next;
   }
 
   /** Aborted when the client is gone. */
   get signal(): AbortSignal {
+    this.#gone ??= new AbortController();
     return this.#gone.signal;
   }
 
@@ -177,6 +183,7 @@ export class RequestScope<Handle extends object = object> {
   /** The one who asked is gone. */
   abort(): void {
     // As Node reports it on the request.
+    this.#gone ??= new AbortController();
     this.#gone.abort(Object.assign(new Error('The client closed the connection'), { code: 'ECONNRESET' }));
   }
 
@@ -194,13 +201,11 @@ function isOver(it: { readonly destroyed?: boolean; readonly closed?: boolean } 
 }
 
 /** What is to be told when a connection of a client closes: one listener on it, however many requests it carries. */
-const live = new WeakMap<Socket, Set<() => void>>();
-
 function liveOn(socket: Socket): Set<() => void> {
-  const known = live.get(socket);
+  const known = socket[live];
   if (known !== undefined) return known;
   const made = new Set<() => void>();
-  live.set(socket, made);
+  socket[live] = made;
   socket.on('close', () => {
     for (const left of made) left();
   });

@@ -9,7 +9,7 @@ import { fastify, transactional as transactionalFastify } from '../../lib/http/f
 import { node, transactional as transactionalNode } from '../../lib/http/node.ts';
 import type { RequestPool } from '../../lib/http/request-scope.ts';
 import type { TransactionalOptions } from '../../lib/http/transactional.ts';
-import type { OpenScope, SqlitePool } from '../../lib/index.ts';
+import type { OpenScope, OpenScopeOptions, SqlitePool } from '../../lib/index.ts';
 import { eventually, listening, type Site, serve } from './support-b.ts';
 
 export * from './support-b.ts';
@@ -139,16 +139,13 @@ interface Watched {
   readonly ended: boolean;
 }
 
-function watch(
-  scope: OpenScope<object>,
-  { label, signal }: { label?: unknown; signal?: AbortSignal | undefined } = {},
-): Watched {
+function watch(scope: OpenScope<object>, { label, signal }: OpenScopeOptions = {}): Watched {
   return {
     get label() {
-      return typeof label === 'function' ? (label() as string) : undefined;
+      return typeof label === 'function' ? label() : undefined;
     },
     get aborted() {
-      return signal?.aborted === true;
+      return (typeof signal === 'function' ? signal() : signal)?.aborted === true;
     },
     get ended() {
       return scope.ended;
