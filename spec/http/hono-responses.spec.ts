@@ -139,8 +139,12 @@ const around: readonly [what: string, middleware: MiddlewareHandler][] = [
   ],
 ];
 
+// From Node.js 26 on, what copies a response does not ask its body for a reader, by which it would be read in the scope.
+const mayCopy = Number.parseInt(process.versions.node, 10) < 26;
+
 for (const [what, answer] of streams) {
   for (const [how, middleware] of around) {
+    if (!mayCopy && how === 'of which a copy is kept' && what.startsWith('a ReadableStream')) continue;
     test(`${what} ${how} reads by the connection of its request`, async (t) => {
       const pool = await openItems(t, { max: 1 });
       const app = new Hono();
