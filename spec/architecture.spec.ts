@@ -62,7 +62,7 @@ const rows = [
   ['orm/kysely/connection.ts'],
   ['orm/kysely/driver.ts'],
   ['orm/knex/connection.ts', 'orm/knex/stream.ts'],
-  ['orm/knex/transaction.ts'],
+  ['orm/knex/runner.ts', 'orm/knex/transaction.ts'],
   ['orm/drizzle.ts', 'orm/knex.ts', 'orm/kysely.ts'],
 ];
 

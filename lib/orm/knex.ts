@@ -8,8 +8,10 @@ import type { Knex } from 'knex';
 import BetterSqlite3Client from 'knex/lib/dialects/better-sqlite3/index.js';
 import { OptionsError } from '../errors.ts';
 import type { AcquireOptions } from '../options.ts';
+import { fromHere } from '../pool/request.ts';
 import type { SqlitePool } from '../sqlite/pool.ts';
 import { KnexConnection, type Open } from './knex/connection.ts';
+import { limitOf, PoolRunner } from './knex/runner.ts';
 import { pour } from './knex/stream.ts';
 import { KnexTransaction, verbs } from './knex/transaction.ts';
 
@@ -19,8 +21,6 @@ interface Query {
   readonly bindings?: readonly unknown[];
   /** What was given by `.options()`. */
   readonly options?: { readonly safeIntegers?: unknown };
-  /** What was given by `.timeout()`. */
-  readonly timeout?: number | false;
   response?: unknown;
   context?: { readonly lastID: number | bigint; readonly changes: number };
 }
@@ -65,17 +65,24 @@ abstract class PoolClient extends (BetterSqlite3Client as BaseClient & Omit<type
 
   /** Knex is about to run a query on a connection that was given by `.connection()`. */
   processPassedConnection(connection: unknown): void {
-    if (connection instanceof KnexConnection) connection.isNamed = true;
+    if (!(connection instanceof KnexConnection)) return;
+    connection.isNamed = true;
+    connection.relay ??= this.source()[fromHere](this.processPassedConnection);
   }
 
-  // Its published type lacks the parameter, and that the result is awaited.
-  // oxlint-disable-next-line typescript/no-misused-promises
-  override async cancelQuery(connection?: unknown): Promise<void> {
-    if (connection instanceof KnexConnection) connection.cancel();
+  override runner(builder: unknown): PoolRunner {
+    return new PoolRunner(this, builder);
   }
+
+  /** The runner does that. */
+  // Its published type lacks that the result is awaited.
+  // oxlint-disable-next-line typescript/no-misused-promises
+  override async cancelQuery(): Promise<void> {}
 
   override transaction(container: unknown, config: object, outer: object): Knex.Transaction {
-    return new KnexTransaction(this, container, config, outer) as never;
+    // Here, because it begins in a later step, of which the application knows nothing.
+    const relay = this.source()[fromHere](this.transaction);
+    return new KnexTransaction(this, container, config, outer, relay) as never;
   }
 
   override async _query(connection: unknown, query: Query): Promise<Query> {
@@ -97,7 +104,7 @@ abstract class PoolClient extends (BetterSqlite3Client as BaseClient & Omit<type
       query.response = result;
       query.context = { lastID: result.lastInsertRowid, changes: result.changes };
     };
-    await connection.statement(query, run, optionsOf(this), this.openTransaction);
+    await connection.statement(query, run, optionsOf(this, query), this.openTransaction);
     return query;
   }
 
@@ -124,7 +131,7 @@ abstract class PoolClient extends (BetterSqlite3Client as BaseClient & Omit<type
           pouring.catch(() => {});
         });
       };
-      const rows = await connection.statement(query, read, optionsOf(this), this.openTransaction);
+      const rows = await connection.statement(query, read, optionsOf(this, query), this.openTransaction);
       await (rows === undefined ? pouring : pour(rows, stream));
     } catch (error) {
       stream.destroy(error as Error);
@@ -163,8 +170,8 @@ function checked(config: Knex.Config): Knex.Config {
   return config;
 }
 
-function optionsOf({ config }: { readonly config: Knex.Config }): AcquireOptions {
-  return { timeout: config.acquireConnectionTimeout };
+function optionsOf({ config }: { readonly config: Knex.Config }, query: Query): AcquireOptions {
+  return { timeout: config.acquireConnectionTimeout, signal: limitOf(query) };
 }
 
 function refuseEmpty({ sql }: Query): void {

@@ -25,7 +25,7 @@ import { Housekeeping } from './housekeeping.ts';
 import { Ledger } from './ledger.ts';
 import { ObservablePool } from './observable.ts';
 import { Patience } from './patience.ts';
-import { type Call, type Entry, Requests } from './request.ts';
+import { type Call, type Entry, fromHere, type Relay, Requests } from './request.ts';
 import { handleOf, type SlotLease } from './slot.ts';
 import { Stock } from './stock.ts';
 import { traceAcquire } from './trace.ts';
@@ -198,6 +198,11 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
   /** Code in a scope has begun to wait for something beside the pool. */
   protected waitsBeside(waiter: Pick<WaiterRequest, 'scope' | 'label'>): void {
     this.#main.lender.checkDeadlock(waiter);
+  }
+
+  /** What calls the pool by way of what is returned is recorded where the caller of `entry` is now. */
+  [fromHere](entry: Entry): Relay {
+    return this.#requests.relay(entry);
   }
 
   protected get requests(): Requests {

@@ -17,11 +17,24 @@ export interface Call {
   readonly site: Site | undefined;
 }
 
+/** Method of a pool for libraries that call it only after the call of the application, of whatever copy of the package. */
+export const fromHere: unique symbol = Symbol.for('leasehold.fromHere') as never;
+
+/** Runs what calls the pool later, as if from where it was made. That counts up to the first `await` of `fn`. */
+export type Relay = <Result>(fn: () => Result) => Result;
+
+const direct: Relay = (fn) => fn();
+
 /** Brings what the callers of one pool ask for to those who lend. */
 export class Requests {
   readonly #settings: PoolSettings;
   readonly #clock: Clock;
   readonly #capturesStacks: boolean;
+  /**
+   * Stands for the place of the caller. Set only within one synchronous step, by `relay`: no `await` comes between, so that no
+   * other call is taken for this one.
+   */
+  #relayed: Site | undefined;
 
   constructor(settings: PoolSettings, clock: Clock) {
     this.#settings = settings;
@@ -31,12 +44,27 @@ export class Requests {
 
   /** Where the caller of `entry` is, while stacks are captured. Only while it is on the stack, so before any `await`. */
   siteOf(entry: Entry): Site | undefined {
-    return this.#capturesStacks ? captureSite(entry) : undefined;
+    return this.#capturesStacks ? (this.#relayed ?? captureSite(entry)) : undefined;
+  }
+
+  /** A way to call the pool later and be recorded where the caller of `entry` is now. */
+  relay(entry: Entry): Relay {
+    const site = this.siteOf(entry);
+    if (site === undefined) return direct;
+    return (fn) => {
+      const around = this.#relayed;
+      this.#relayed = site;
+      try {
+        return fn();
+      } finally {
+        this.#relayed = around;
+      }
+    };
   }
 
   /** What to take a connection with after an `await`. `undefined` where nothing would be lost. */
   callOf(entry: Entry): Call | undefined {
-    return this.#capturesStacks ? { since: undefined, site: captureSite(entry) } : undefined;
+    return this.#capturesStacks ? { since: undefined, site: this.siteOf(entry) } : undefined;
   }
 
   /** Makes a lease of an idle connection, else in its turn; then the promise is of what is wanted. Throws where it is refused at once. */

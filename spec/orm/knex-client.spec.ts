@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
 import { expectTypeOf } from 'expect-type';
 import knex, { type Knex } from 'knex';
@@ -96,6 +97,58 @@ test('a query is cancelled on a connection that goes on', async (t) => {
   await db('item').insert({ name: 'b' }).connection(connection);
   await db.client.releaseConnection(connection);
   t.deepEqual(await names(pool), ['b']);
+  isIdle(t, pool);
+});
+
+for (const cancel of [false, true]) {
+  test(`to give up one query of a named connection leaves the others alone (cancel: ${cancel})`, async (t) => {
+    const { pool, db } = await openKnex(t);
+    const writer = await pool.openTransaction().begun;
+    const connection: unknown = await db.client.acquireConnection();
+    const add = (name: string) => db('item').insert({ name }).connection(connection);
+    const patient = [startNow(add('a')), startNow(add('b').timeout(60_000, { cancel }))];
+    await t.throwsAsync(startNow(add('c').timeout(10, { cancel })), { instanceOf: KnexTimeoutError });
+    t.is(pool.stats().laneWaiting, 2);
+    await writer.commit();
+    await Promise.all(patient);
+    t.deepEqual(await names(pool), ['a', 'b']);
+    await db.client.releaseConnection(connection);
+    isIdle(t, pool);
+  });
+}
+
+test('who gives up first on a named connection leaves it to those that wait for it as well', async (t) => {
+  const { pool, db } = await openKnex(t, { max: 1 });
+  const lease = await pool.acquire();
+  const connection: unknown = await db.client.acquireConnection();
+  const limited = startNow(db('item').connection(connection).timeout(10, { cancel: true }));
+  const patient = startNow(db('item').connection(connection));
+  await t.throwsAsync(limited, { instanceOf: KnexTimeoutError });
+  lease.close();
+  t.deepEqual(await patient, []);
+  await db.client.releaseConnection(connection);
+  isIdle(t, pool);
+});
+
+test('a named connection that is released before there is one holds none, and its queries reject', async (t) => {
+  const { pool, db } = await openKnex(t, { max: 1 });
+  const lease = await pool.acquire();
+  const connection: unknown = await db.client.acquireConnection();
+  const waiting = startNow(db('item').connection(connection));
+  await setImmediate();
+  t.is(pool.stats().waiting, 1);
+  await db.client.releaseConnection(connection);
+  t.is(pool.stats().waiting, 0);
+  await t.throwsAsync(waiting, { name: 'AbortError' });
+  lease.close();
+  isIdle(t, pool);
+});
+
+test('a named connection that was released before its first query holds none', async (t) => {
+  const { pool, db } = await openKnex(t);
+  const connection: unknown = await db.client.acquireConnection();
+  await db.client.releaseConnection(connection);
+  await t.throwsAsync(async () => db('item').connection(connection), refusal('SCOPE_ENDED'));
   isIdle(t, pool);
 });
 

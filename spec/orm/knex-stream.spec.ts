@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { setImmediate } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { SqlitePoolOptions } from '../../lib/index.ts';
+import { Enough } from '../support/items.ts';
 import { isIdle, names, openKnex, type Setup } from '../support/knex.ts';
 
 /** As `openKnex`, with so many rows, named by their number. */
@@ -101,6 +102,18 @@ test('rows are piped, and given to a function, which is awaited', async (t) => {
   t.true(piped.length >= 600);
   while (piped.length < 900) await setImmediate();
   t.deepEqual(piped[299], { id: 300, name: '300' } as never);
+  await untilIdle(t, setup);
+});
+
+function fail(): never {
+  throw new Enough();
+}
+
+test('a function for a stream that throws leaves no connection behind', async (t) => {
+  const setup = await openRows(t, 1000);
+  t.throws(() => setup.db('item').stream(fail), { instanceOf: Enough });
+  // It is on its way to a connection when the function throws.
+  await setImmediate();
   await untilIdle(t, setup);
 });
 

@@ -2,7 +2,7 @@ import test from 'ava';
 import { sql } from 'kysely';
 import { gate, settled } from '../support/gate.ts';
 import { Enough, refusal } from '../support/items.ts';
-import { add, isIdle, namesOf, openKysely } from '../support/kysely.ts';
+import { add, type Items, isIdle, namesOf, openKysely } from '../support/kysely.ts';
 
 const lastId = sql<{ id: number }>`select last_insert_rowid() as id`;
 
@@ -175,3 +175,79 @@ test('a connection given by the executor is kept from its second statement on', 
   });
   isIdle(t, pool);
 });
+
+/** What can be done with a connection that `db.connection()` has given. */
+const uses: Record<string, (kept: Items['db']) => Promise<unknown>> = {
+  'a write': (kept) => add(kept, 'by itself'),
+  'a read': namesOf,
+  'a stream': (kept) => kept.selectFrom('item').selectAll().stream().next(),
+  'a transaction': (kept) => kept.transaction().execute((trx) => add(trx, 'by a transaction')),
+};
+
+for (const [name, use] of Object.entries(uses)) {
+  test(`in a transaction whose connection was taken away db.connection() is refused, and commits nothing by itself: ${name}`, async (t) => {
+    const { pool, db } = await openKysely(t);
+    const taken = gate();
+    const lost = pool.transaction(async () => {
+      await taken.passed;
+      await t.throwsAsync(db.connection().execute(use), refusal('RELEASED'));
+    });
+    await settled();
+    t.is(pool.closeOverdue(0), 1);
+    taken.open();
+    await t.throwsAsync(lost, refusal('RELEASED'));
+    t.is(await namesOf(db), '');
+    isIdle(t, pool);
+  });
+
+  test(`what is left over of a transaction is refused through db.connection(), too: ${name}`, async (t) => {
+    const { pool, db } = await openKysely(t);
+    const over = gate();
+    let left: Promise<unknown> | undefined;
+    await db.transaction().execute(async () => {
+      left = over.passed.then(() => db.connection().execute(use));
+    });
+    over.open();
+    await t.throwsAsync(left ?? Promise.resolve(), refusal('TRANSACTION_ENDED'));
+    t.is(await namesOf(db), '');
+    isIdle(t, pool);
+  });
+
+  test(`when the function of db.connection() is over its connection is refused, and holds nothing: ${name}`, async (t) => {
+    const { pool, db } = await openKysely(t);
+    const keep = (fn: (kept: Items['db']) => Promise<unknown>) =>
+      db.connection().execute(async (kept) => {
+        await fn(kept);
+        return kept;
+      });
+    const { left } = await db.connection().execute(async (kept) => ({ left: use(kept) }));
+    await t.throwsAsync(left, refusal('SCOPE_ENDED'));
+    for (const fn of [namesOf, async () => {}]) {
+      await t.throwsAsync(use(await keep(fn)), refusal('SCOPE_ENDED'));
+      // Also where another could be had.
+      const kept = await keep(fn);
+      await pool.withConnection(() => t.throwsAsync(use(kept), refusal('SCOPE_ENDED')));
+    }
+    await settled();
+    isIdle(t, pool);
+    t.is(await namesOf(db), '');
+  });
+
+  test(`what db.connection() holds has the label of the scope, and its stack leads to who asked for it: ${name}`, async (t) => {
+    const { pool, db } = await openKysely(t, { leakThreshold: 60_000 });
+    await pool.withScope(
+      () =>
+        db.connection().execute(async (kept) => {
+          await use(kept);
+          const leases = pool.leases();
+          t.deepEqual(
+            leases.map(({ label }) => label),
+            ['GET /items'],
+          );
+          t.regex(leases[0]?.stack ?? '', /kysely-connection\.spec\./);
+        }),
+      { label: 'GET /items' },
+    );
+    isIdle(t, pool);
+  });
+}

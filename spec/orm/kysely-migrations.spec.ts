@@ -1,5 +1,6 @@
-import { existsSync, promises as fs, mkdirSync, statSync, writeFileSync } from 'node:fs';
-import path, { extname, join } from 'node:path';
+import { type ChannelListener, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { existsSync, promises as fs, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import path, { dirname, extname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Kysely, sql } from 'kysely';
 import { FileMigrationProvider, type MigrationResultSet, Migrator } from 'kysely/migration';
@@ -50,11 +51,13 @@ interface Place {
   readonly file: string;
   readonly folder: string;
   readonly migrationTimeout?: number;
+  /** Of the pool. */
+  readonly name?: string;
 }
 
 /** An instance of its own, on a pool of its own. */
-function open(t: ExecutionContext, { file, folder, migrationTimeout }: Place) {
-  const pool = temporaryPool(t, {}, file);
+function open(t: ExecutionContext, { file, folder, migrationTimeout, name }: Place) {
+  const pool = temporaryPool(t, { name }, file);
   const db = new Kysely<unknown>({ dialect: new LeaseholdDialect({ pool, migrationTimeout }) });
   const provider = new FileMigrationProvider({ fs, path, migrationFolder: folder });
   return { pool, db, migrator: new Migrator({ db, provider }) };
@@ -165,6 +168,52 @@ test('who waits for a migration is refused by its deadline, and goes on when the
   const waiting = open(t, place).migrator.migrateToLatest();
   await other.kill();
   t.deepEqual(doneBy(await waiting), all);
+});
+
+test('one migration of a file runs at a time, by whatever name the file is reached', async (t) => {
+  const { file, folder } = prepare(t, people, pets);
+  const directory = temporaryDirectory(t);
+  // To a file that is not there yet, too.
+  symlinkSync(file, join(directory, 'file.db'));
+  symlinkSync(dirname(file), join(directory, 'folder'));
+  const names = [file, join(directory, 'file.db'), join(directory, 'folder', 'app.db')];
+  const instances = names.map((name) => open(t, { file: name, folder }));
+  const done = await Promise.all(instances.map(async ({ migrator }) => doneBy(await migrator.migrateToLatest())));
+  t.deepEqual(shortestFirst(done), [[], [], all]);
+  t.true(existsSync(`${file}-migration-lock`));
+  t.false(existsSync(join(directory, 'file.db-migration-lock')));
+});
+
+test('who is refused the lock leaves nothing open on its file', async (t) => {
+  const { file, folder } = prepare(t, people);
+  const place = { file: join(dirname(file), 'refused.db'), folder, migrationTimeout: 50, name: 'migrated' };
+  const holder = createPool(`${place.file}-migration-lock`, { name: 'holder' });
+  t.teardown(() => holder.close());
+  const held = await holder.openTransaction().begun;
+  const opened = { now: 0, ever: 0 };
+  const count = (by: number): ChannelListener => {
+    return (message) => {
+      // Named for its file, as nothing else is here.
+      if ((message as { pool: string }).pool !== 'refused') return;
+      opened.now += by;
+      opened.ever += Math.max(by, 0);
+    };
+  };
+  for (const [name, by] of [
+    ['leasehold:connection:open', 1],
+    ['leasehold:connection:close', -1],
+  ] as const) {
+    const listener = count(by);
+    subscribe(name, listener);
+    t.teardown(() => void unsubscribe(name, listener));
+  }
+  const { pool, migrator } = open(t, place);
+  t.like((await migrator.migrateToLatest()).error, refusal('WRITE_TIMEOUT'));
+  t.deepEqual(opened, { now: 0, ever: 1 });
+  isIdle(t, pool);
+  await held.rollback();
+  t.deepEqual(doneBy(await migrator.migrateToLatest()), ['1 Success']);
+  t.is(opened.now, 0);
 });
 
 test('a private database is migrated without a lock, there being nobody else', async (t) => {

@@ -3,6 +3,7 @@ import Database from 'better-sqlite3';
 import { type Arbitrary, array, assert, asyncProperty, constantFrom, record } from 'fast-check';
 import { type ControlledTransaction, type Dialect, Kysely, SqliteDialect } from 'kysely';
 import { LeaseholdDialect } from '../../lib/orm/kysely.ts';
+import { collected } from '../support/gc.ts';
 import { isIdle } from '../support/kysely.ts';
 import { temporaryPool } from '../support/sqlite.ts';
 
@@ -93,4 +94,27 @@ test('a savepoint that fails for good leaves one that is told, and the transacti
   await trx.rollback().execute();
   t.deepEqual(await rowsOf(db), []);
   isIdle(t, pool);
+});
+
+test('of savepoints that a rollback ends nothing is kept while the scope goes on', async (t) => {
+  const pool = temporaryPool(t);
+  const db = new Kysely<Tables>({ dialect: new LeaseholdDialect({ pool }) });
+  await db.schema.createTable('item').addColumn('name', 'text').execute();
+  const opened: WeakRef<object>[] = [];
+  const openTransaction = pool.openTransaction.bind(pool);
+  pool.openTransaction = (options) => {
+    const transaction = openTransaction(options);
+    opened.push(new WeakRef(transaction));
+    return transaction;
+  };
+  await pool.withConnection(async () => {
+    await (async () => {
+      const trx: Trx = await db.startTransaction().execute();
+      const one = await trx.savepoint('one').execute();
+      await one.savepoint('two').execute();
+      await trx.rollback().execute();
+    })();
+    t.is(opened.length, 3);
+    t.true(await collected(() => opened.every((transaction) => transaction.deref() === undefined)));
+  });
 });

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type Database from 'better-sqlite3';
 import type { OpenTransaction } from '../../open-transaction.ts';
 import type { AcquireOptions } from '../../options.ts';
+import type { Relay } from '../../pool/request.ts';
 import type { OpenScope } from '../../scope.ts';
 import type { LeasedDatabase } from '../../sqlite/handle.ts';
 import type { SqlitePool } from '../../sqlite/pool.ts';
@@ -29,11 +30,13 @@ export class KnexConnection {
   transaction: Open | undefined;
   /** Whether it has been named by `.connection()`, so that it has to be the same for all who name it. */
   isNamed = false;
+  /** From where in the application it was first used: what Knex calls later knows nothing of that. */
+  relay: Relay | undefined;
   #binding: Promise<void> | undefined;
   /** The way to what it is bound to. */
   #run: Run | undefined;
   #scope: OpenScope<LeasedDatabase> | undefined;
-  /** Aborts what waits. Made where somebody may want that. */
+  /** Ends the wait for what it is to be bound to. */
   #waiting: AbortController | undefined;
   #isReleased = false;
 
@@ -43,40 +46,33 @@ export class KnexConnection {
 
   /** Runs `fn` with a prepared statement, in `transaction` or wherever statements of this connection run. */
   async statement<Result>(
-    { sql, timeout }: { readonly sql: string; readonly timeout?: number | false },
+    { sql }: { readonly sql: string },
     fn: (statement: Database.Statement, isShared: boolean) => Result,
     options: AcquireOptions,
     transaction = this.transaction,
   ): Promise<Awaited<Result>> {
     const pool = this.#pool;
-    // Whoever limits the time of a query wants it to be over then: what still waits shall not run later.
-    if (timeout) this.#waiting ??= new AbortController();
-    const checked = this.#waiting === undefined ? options : { ...options, signal: this.#waiting.signal };
     if (transaction === undefined && (this.isNamed || this.#isBound || leavesTraces(sql))) {
       // Awaited only by the first: what follows runs in the step in which it is asked for.
-      if (this.#run === undefined) await this.#bound(checked);
+      if (this.#run === undefined) await this.#bound(options);
     }
     const run = () =>
-      pool.withStatement(sql, (statement) => fn(statement, statement.database === pool.current), checked);
+      this.#relayed(() =>
+        pool.withStatement(sql, (statement) => fn(statement, statement.database === pool.current), options),
+      );
     return transaction === undefined ? this.#within(run) : transaction.run(run);
   }
 
   /** Opens a transaction, in the innermost there is. */
   open(options: OpenTransactionOptions): Open {
-    const open = () => this.#pool.openTransaction(options);
+    const open = () => this.#relayed(() => this.#pool.openTransaction(options));
     return this.transaction === undefined ? this.#within(open) : this.transaction.run(open);
-  }
-
-  /** Aborts what waits. SQLite's statements are synchronous, so there is nothing else to abort. */
-  cancel(): void {
-    this.#waiting?.abort();
-    this.#waiting = undefined;
   }
 
   /** Gives back what it is bound to. */
   async release(): Promise<void> {
     this.#isReleased = true;
-    this.cancel();
+    this.#waiting?.abort();
     await this.#scope?.end();
   }
 
@@ -84,32 +80,40 @@ export class KnexConnection {
     return this.#run !== undefined || this.#binding !== undefined;
   }
 
+  #relayed<Result>(fn: () => Result): Result {
+    return this.relay === undefined ? fn() : this.relay(fn);
+  }
+
   #within<Result>(fn: () => Result): Result {
     return this.#run === undefined ? fn() : this.#run(fn);
   }
 
-  #bound(options: AcquireOptions): Promise<void> {
-    this.#binding ??= this.#bind(options).finally(() => {
+  #bound({ timeout }: AcquireOptions): Promise<void> {
+    this.#binding ??= this.#bind(timeout).finally(() => {
       this.#binding = undefined;
+      this.#waiting = undefined;
     });
     return this.#binding;
   }
 
-  async #bind(options: AcquireOptions): Promise<void> {
+  /** Without the signal of the statement for which it is bound: others wait for the same. */
+  async #bind(timeout: number | undefined): Promise<void> {
     const pool = this.#pool;
     if (pool.current !== undefined) {
       // The scope's. Kept, because Knex also comes back here from the contexts of transactions that have ended.
       this.#run = AsyncLocalStorage.snapshot();
       return;
     }
+    this.#waiting = new AbortController();
     // What is left over of a transaction is refused here: in the scope to come it would commit by itself.
-    await pool.withStatement('SELECT 1', () => {}, options);
+    const { signal } = this.#waiting;
+    await this.#relayed(() => pool.withStatement('SELECT 1', () => {}, { timeout, signal }));
     const scope = pool.openScope();
     this.#scope = scope;
     try {
-      // Its end cancels what waits in it. The signal is that of one statement only.
+      // Its end cancels what waits in it. A signal would stay with the connection.
       if (this.#isReleased) await scope.end();
-      await scope.run(() => pool.connection({ timeout: options.timeout }));
+      await scope.run(() => this.#relayed(() => pool.connection({ timeout })));
     } catch (error) {
       await scope.end();
       throw error;

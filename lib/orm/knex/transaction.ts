@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 // @ts-expect-error
 import SqliteTransaction from 'knex/lib/dialects/sqlite3/execution/sqlite-transaction.js';
 import { OptionsError } from '../../errors.ts';
+import type { Relay } from '../../pool/request.ts';
 import { KnexConnection, type Open } from './connection.ts';
 
 /** What is used of Knex's clients: that of an instance, and those of its transactions. */
@@ -17,8 +18,15 @@ interface Client {
   openTransaction?: Open | undefined;
 }
 
+/** What a transaction was asked for with. */
+interface Config {
+  /** What was given for it to run on. */
+  readonly connection?: unknown;
+}
+
 /** What is used of Knex's transactions. */
 interface BaseTransaction {
+  acquireConnection(config: Config | undefined, use: (connection: unknown) => unknown): Promise<unknown>;
   readonly client: Client;
   readonly trxClient: Client;
   readonly txid: string;
@@ -36,12 +44,36 @@ type TransactionClass = new (client: object, container: unknown, config?: object
 /** What to do for the queries that stand for BEGIN, COMMIT and the like: they never reach SQLite by way of Knex. */
 export const verbs = new WeakMap<object, () => Promise<unknown>>();
 
+/** What it is to end a transaction. */
+interface Ending {
+  /** What Knex's listeners are told. */
+  readonly sql: string;
+  readonly isCommit: boolean;
+  readonly end: (open: Open) => Promise<void>;
+  /** Settles the promise that Knex has given for it. */
+  readonly settle: () => void;
+}
+
 /** A transaction of Knex that begins and ends as one of the pool's. */
 export class KnexTransaction extends (SqliteTransaction as TransactionClass) {
   #open: Open | undefined;
   #connection: KnexConnection | undefined;
   /** What the connection was in before. */
   #outer: Open | undefined;
+  /** From where it was asked for. */
+  readonly #relay: Relay;
+
+  constructor(client: object, container: unknown, config: object, outer: object, relay: Relay) {
+    super(client, container, config, outer);
+    this.#relay = relay;
+  }
+
+  override acquireConnection(config: Config | undefined, use: (connection: unknown) => unknown): Promise<unknown> {
+    return super.acquireConnection(config, (connection) => {
+      if (connection instanceof KnexConnection) connection.relay ??= this.#relay;
+      return use(connection);
+    });
+  }
 
   begin(connection: unknown): Promise<void> {
     if (this.isolationLevel) {
@@ -55,19 +87,33 @@ export class KnexTransaction extends (SqliteTransaction as TransactionClass) {
   }
 
   commit(connection: unknown, value: unknown): Promise<void> {
-    return this.#end(connection, 'COMMIT;', 'commit', () => this._resolver(value));
+    return this.#commit(connection, 'COMMIT;', value);
   }
 
   release(connection: unknown, value: unknown): Promise<void> {
-    return this.#end(connection, `RELEASE SAVEPOINT ${this.txid};`, 'commit', () => this._resolver(value));
+    return this.#commit(connection, `RELEASE SAVEPOINT ${this.txid};`, value);
   }
 
   rollback(connection: unknown, error: unknown): Promise<void> {
-    return this.#end(connection, 'ROLLBACK', 'rollback', () => this.#undone(error));
+    return this.#rollback(connection, 'ROLLBACK', error);
   }
 
   rollbackTo(connection: unknown, error: unknown): Promise<void> {
-    return this.#end(connection, `ROLLBACK TO SAVEPOINT ${this.txid}`, 'rollback', () => this.#undone(error));
+    return this.#rollback(connection, `ROLLBACK TO SAVEPOINT ${this.txid}`, error);
+  }
+
+  #commit(connection: unknown, sql: string, value: unknown): Promise<void> {
+    return this.#end(connection, {
+      sql,
+      isCommit: true,
+      end: (open) => open.commit(),
+      settle: () => this._resolver(value),
+    });
+  }
+
+  #rollback(connection: unknown, sql: string, error: unknown): Promise<void> {
+    const settle = (): void => this.#undone(error);
+    return this.#end(connection, { sql, isCommit: false, end: (open) => open.rollback(error), settle });
   }
 
   #undone(error: unknown): void {
@@ -104,31 +150,31 @@ export class KnexTransaction extends (SqliteTransaction as TransactionClass) {
     }
   }
 
-  #end(connection: unknown, sql: string, how: 'commit' | 'rollback', settle: () => void): Promise<void> {
-    const ending = this.#settle(connection, sql, how, settle);
+  #end(connection: unknown, ending: Ending): Promise<void> {
+    const ended = this.#settle(connection, ending);
     // Whoever awaits it is told, and whoever awaits the transaction. A call that nobody awaits is no failure of its own.
-    ending.catch(() => {});
-    return ending;
+    ended.catch(() => {});
+    return ended;
   }
 
   /**
    * Ends it, and settles the promise that Knex has given for it. Rejects where it should be committed and is not: with a
    * transaction that was asked for without a function, nobody looks at the promise of Knex.
    */
-  async #settle(connection: unknown, sql: string, how: 'commit' | 'rollback', settle: () => void): Promise<void> {
+  async #settle(connection: unknown, { sql, isCommit, end, settle }: Ending): Promise<void> {
     const wasCompleted = this.isCompleted();
-    const ending = this.#verb(connection, sql, async () => this.#open?.[how]());
+    const ended = this.#verb(connection, sql, async () => this.#open && end(this.#open));
     this._completed = true;
     try {
-      await ending;
+      await ended;
       this.#close();
       settle();
     } catch (error) {
       // Also where a listener of Knex threw, and it has not been asked to end.
-      await this.#open?.rollback();
+      await this.#open?.rollback(error);
       this.#close();
       this._rejecter(error);
-      if (how === 'commit' && !wasCompleted) throw error;
+      if (isCommit && !wasCompleted) throw error;
     }
   }
 

@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { SqliteAdapter } from 'kysely';
 import type { OpenTransaction } from '../../open-transaction.ts';
 import type { LeasedDatabase } from '../../sqlite/handle.ts';
@@ -35,9 +36,12 @@ export class LeaseholdAdapter extends SqliteAdapter {
    * `PRAGMA foreign_keys` has no effect in one, and a migration that makes a table anew without it deletes what refers to it.
    */
   override async acquireMigrationLock(db: object): Promise<void> {
-    const { name: file, memory } = this.#pool.db;
+    const { name, memory } = this.#pool.db;
     // The migrator has its one connection.
     if (memory) return;
+    // As SQLite names its files beside it: alike for all who reach it through links. It exists, having been looked into.
+    // Not awaited, so that those who ask one after the other come in that order.
+    const file = realpathSync(name);
     const pool = createPool(`${file}-migration-lock`, {
       max: 1,
       // In a WAL it would be three files.

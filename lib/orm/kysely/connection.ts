@@ -1,12 +1,12 @@
 import type Database from 'better-sqlite3';
 import type { AbortableOperationOptions, CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
-import { AbortError, OptionsError } from '../../errors.ts';
+import { AbortError, NoConnectionError, OptionsError } from '../../errors.ts';
 import type { OpenTransaction } from '../../open-transaction.ts';
 import type { AcquireOptions } from '../../options.ts';
 import type { OpenScope } from '../../scope.ts';
 import type { LeasedDatabase } from '../../sqlite/handle.ts';
 import type { SqlitePool } from '../../sqlite/pool.ts';
-import { Rows, settleRows } from './rows.ts';
+import { Rows, readAtOnceUntil, settleRows } from './rows.ts';
 import { type KyselyMode, KyselyTransaction } from './transaction.ts';
 
 /** Runs something where it belongs: in a scope, or in a transaction. */
@@ -28,6 +28,7 @@ export class LeaseholdConnection implements DatabaseConnection {
   #scope: OpenScope<LeasedDatabase> | undefined;
   /** Stays when it has ended, to refuse what comes too late; but `db.connection()` goes on without it. */
   #transaction: KyselyTransaction | undefined;
+  #isReleased = false;
 
   constructor(pool: SqlitePool, acquired: AbortableOperationOptions | undefined) {
     this.#pool = pool;
@@ -81,8 +82,11 @@ export class LeaseholdConnection implements DatabaseConnection {
   /** Begins a transaction. To be called in the very step in which Kysely calls its driver. */
   async begin(mode: KyselyMode): Promise<void> {
     const open = () => {
-      settleRows(this.#pool.current);
-      return this.#pool.openTransaction({ mode });
+      const { current } = this.#pool;
+      settleRows(current);
+      const opened = this.#pool.openTransaction({ mode });
+      readAtOnceUntil(opened.begun, current);
+      return opened;
     };
     const place = this.#place(undefined);
     let transaction: OpenTransaction<LeasedDatabase>;
@@ -113,8 +117,9 @@ export class LeaseholdConnection implements DatabaseConnection {
     if (this.#isKept === true) this.#transaction = undefined;
   }
 
-  /** Gives back what `db.connection()` held, if anything. */
+  /** Gives back what `db.connection()` held, if anything. What comes after it is refused. */
   release(): Promise<void> | undefined {
+    this.#isReleased = true;
     return this.#scope?.end();
   }
 
@@ -128,10 +133,22 @@ export class LeaseholdConnection implements DatabaseConnection {
   }
 
   async #keep(): Promise<Place> {
-    if (this.#scope === undefined && this.#pool.current !== undefined) return here;
-    this.#scope ??= this.#pool.openScope();
+    const pool = this.#pool;
+    if (this.#scope === undefined) {
+      if (pool.current === undefined) await refuseLeftOver(pool);
+      if (pool.current !== undefined && !this.#isReleased) return here;
+    }
+    this.#scope ??= pool.openScope();
     const scope = this.#scope;
-    await scope.run(() => this.#pool.connection(acquireOptions(this.#acquired)));
+    // A scope that has ended refuses whoever comes too late.
+    if (this.#isReleased) await scope.end();
+    return await scope.run(() => this.#bind(scope));
+  }
+
+  async #bind(scope: OpenScope<LeasedDatabase>): Promise<Place> {
+    // After an `await` a recorded stack is of those who await this. As it is now, it would be full before the application's line.
+    await Promise.resolve();
+    await this.#pool.connection(acquireOptions(this.#acquired));
     return (fn) => scope.run(fn);
   }
 
@@ -184,6 +201,19 @@ function isOfConnection(
   options: AbortableOperationOptions | undefined,
 ): boolean {
   return acquired !== undefined && acquired !== options && 'signal' in acquired && Object.isFrozen(acquired);
+}
+
+/**
+ * Throws what statements are refused with here, where no connection is bound: in a scope to come, those that are left over
+ * of a transaction would commit by themselves.
+ */
+async function refuseLeftOver(pool: SqlitePool): Promise<void> {
+  try {
+    // Of all statements the one that takes no connection: where there is none, it is refused for that alone.
+    await pool.withStatement('BEGIN', () => {});
+  } catch (error) {
+    if (!(error instanceof NoConnectionError)) throw error;
+  }
 }
 
 /** As Kysely's SqliteDialect has it. */

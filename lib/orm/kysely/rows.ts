@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type Database from 'better-sqlite3';
 
 /**
@@ -9,15 +10,32 @@ const unread = new WeakMap<object, Set<Rows>>();
 /** How many there are, so that queries need not look while there are none. Those that were dropped may be counted. */
 let count = 0;
 
+/** How many wait on a handle for what unread rows would be in the way of. Meanwhile all rows are read at once. */
+const awaited = new WeakMap<object, number>();
+
 /** Reads into memory what streams on this handle have yet to give, so that nothing is in the way of what comes next. */
 export function settleRows(db: object | undefined): void {
   const all = count === 0 || db === undefined ? undefined : unread.get(db);
   for (const rows of all ?? []) rows.settle();
 }
 
+/** Has streams that begin on this handle read at once, until what has to wait for its turn is `done`. */
+export function readAtOnceUntil(done: Promise<unknown>, db: object | undefined): void {
+  if (db === undefined) return;
+  awaited.set(db, (awaited.get(db) ?? 0) + 1);
+  const letGo = (): void => {
+    const others = (awaited.get(db) ?? 0) - 1;
+    if (others > 0) awaited.set(db, others);
+    else awaited.delete(db);
+  };
+  done.then(letGo, letGo);
+}
+
 /** The rows of one query, read as they are asked for, or kept in memory once something was in the way. */
 export class Rows {
   readonly #db: Database.Database;
+  /** The context they were first asked for in: that of the transaction they are of, if they are of one. */
+  readonly #inContext = AsyncLocalStorage.snapshot();
   #iterator: Iterator<unknown> | undefined;
   #kept: unknown[] = [];
   #failure: { readonly error: unknown } | undefined;
@@ -29,6 +47,7 @@ export class Rows {
     if (others === undefined) unread.set(this.#db, new Set([this]));
     else others.add(this);
     count++;
+    if (awaited.has(this.#db)) this.settle();
   }
 
   /** The next rows, as many as there are up to `limit`. */
@@ -41,7 +60,8 @@ export class Rows {
   /** Reads the rest. An error is kept for whoever takes it. */
   settle(): void {
     try {
-      this.#kept = this.#read(Infinity);
+      // Whoever needs it may be in another branch, which would be refused.
+      this.#kept = this.#inContext(() => this.#read(Infinity));
     } catch (error) {
       this.#failure = { error };
     }
@@ -61,6 +81,8 @@ export class Rows {
       while (rows.length < limit) {
         const step = this.#iterator?.next();
         if (step === undefined || step.done === true) {
+          // Or a rollback has ended them, which looks the same from outside of it. From inside it is refused.
+          this.#inContext(() => this.#iterator?.next());
           this.#forget();
           break;
         }

@@ -37,6 +37,7 @@ export class KyselyTransaction {
 
   /** Never rejects, also where a COMMIT that failed has rolled back already. */
   async rollback(): Promise<void> {
+    // ROLLBACK undoes them as well, but their scope would keep them until its end.
     await this.#rollBackFrom(0);
     await this.#outermost.rollback();
   }
