@@ -53,6 +53,8 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   handle: Handle | undefined;
   /** Whether it is the one of its scope, rather than one that code in the scope took for itself. */
   isBound = false;
+  /** Whether the label is one that was given for it, which its scope's does not replace. */
+  keepsLabel = false;
   /** Whether it was reported as held for too long. */
   overdue = false;
   readonly #owner: LeaseOwner<Slot, Handle>;
@@ -106,7 +108,9 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   /** What it is called by now: a scope that got its connection first may have learnt its name since. */
   get presentLabel(): string | undefined {
     const { scope } = this;
-    return this.isBound && scope?.isNamedLater === true ? (scope.label ?? this.label) : (this.label ?? scope?.label);
+    return this.isBound && !this.keepsLabel && scope?.isNamedLater === true
+      ? (scope.label ?? this.label)
+      : (this.label ?? scope?.label);
   }
 
   describe(): HolderInfo {

@@ -40,6 +40,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const checked = checkScopeOptions(options);
       const around = frames.getStore();
       const outer = this.liveScope(around);
+      this.refuseAborted(around);
       if (!checked.fresh) this.#refuseOrphan(outer);
       if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
         return this.#withShared(outer, fn, checked, around, this.#callAfter(outer, this.withConnection));
@@ -148,7 +149,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   async connection(options?: AcquireOptions): Promise<Handle> {
     const checked = checkAcquireOptions(options);
     const call = this.#callAfter(this.liveScope(), this.connection);
-    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref, call));
+    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref, call), checked.label !== undefined);
   }
 
   /** What to take a connection with, where another call is about to bind one and may fail. */
@@ -159,6 +160,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   /** The connection of the current scope; binds what `take` gets if the scope has none. */
   protected async bindHere(
     take: (ref: ScopeRef) => SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+    keepsLabel: boolean,
   ): Promise<Handle> {
     const scope = this.innermost(frames.getStore());
     if (scope === undefined) throw new NoScopeError(this.name);
@@ -169,9 +171,9 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const shared = await this.sharedBy(scope);
       if (shared !== undefined) return shared;
       // What failed was another's call, with its own deadline and signal.
-      return this.bindHere(take);
+      return this.bindHere(take, keepsLabel);
     }
-    scope.binding = this.#bind(scope, take(scope.ref));
+    scope.binding = this.#bind(scope, take(scope.ref), keepsLabel);
     return scope.binding;
   }
 
@@ -222,6 +224,17 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     if (handle === undefined) this.#refuseOrphan(scope);
     else if (signal?.aborted) throw new AbortError(signal);
     return handle;
+  }
+
+  /**
+   * Refuses code of a transaction that was rolled back for its signal: what it meant for a part of that would commit by itself.
+   * @throws AbortError
+   */
+  protected refuseAborted(around: Frame | undefined): void {
+    for (let level = around?.level; level !== undefined; level = level.around) {
+      const { lease, signal } = level;
+      if (level.ended && signal?.aborted === true && lease.poolId === this.id) throw new AbortError(signal);
+    }
   }
 
   /** Refuses code of a transaction whose lease was taken away: on another connection it would commit by itself. */
@@ -289,10 +302,12 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   async #bind(
     scope: Scope<Connection, Handle>,
     taken: SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+    keepsLabel: boolean,
   ): Promise<Handle> {
     try {
       // Always awaited, so that `binding` is set by the time it is cleared.
       const lease = await taken;
+      lease.keepsLabel = keepsLabel;
       if (!scope.ended) return scope.bind(lease);
       await lease.release('scope');
       throw this.endedError(scope);

@@ -29,7 +29,7 @@ export class HeldEnd {
     const original = response.end;
     const end = (...parameters: unknown[]): unknown => {
       // Somebody may have wrapped this function meanwhile, and calls it when nothing is held any more.
-      if (!this.#holds) return original.apply(response, parameters);
+      if (!this.#holds || this.#isRefused(parameters)) return original.apply(response, parameters);
       // Not by the name: what has wrapped this function would begin anew.
       this.#calls.push(() => void original.apply(response, parameters));
       if (this.#ended === undefined) {
@@ -39,6 +39,14 @@ export class HeldEnd {
       return response;
     };
     this.#cover = new Cover(response, { end });
+  }
+
+  /** Whether Node throws for this end. To be found out before anything is committed, and by the handler. */
+  #isRefused([chunk]: readonly unknown[]): boolean {
+    const { statusCode } = this.#response;
+    const isBody =
+      ['undefined', 'string', 'function'].includes(typeof chunk) || chunk === null || chunk instanceof Uint8Array;
+    return !isBody || !(Number.isInteger(statusCode) && statusCode >= 100 && statusCode <= 999);
   }
 
   /** The status that is to be told. */

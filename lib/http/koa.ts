@@ -88,7 +88,9 @@ export function transactional(
     const run = async (): Promise<unknown> => middleware(context as never, next);
     const isKept = (): boolean => context.status < rollbackFrom;
     const label = (): string => routeOf(context);
-    return within(pool, context, label, ({ signal }) => transact(pool, run, isKept, { ...transaction, signal }));
+    return within(pool, context, label, ({ signal, ends }) =>
+      transact(pool, run, isKept, { ...transaction, signal }, [ends]),
+    );
   };
 }
 

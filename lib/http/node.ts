@@ -28,6 +28,8 @@ export interface NodeRequest {
 export interface AnsweredResponse extends EndableResponse {
   readonly headersSent: boolean;
   setHeader(name: string, value: string): unknown;
+  getHeaderNames(): string[];
+  removeHeader(name: string): void;
   destroy(): unknown;
   /** Of HTTP/2. */
   readonly stream?: { close(code: number): unknown } | undefined;
@@ -106,7 +108,7 @@ export function transactional<
       await own.run(() => transactExchange(own, response, run, settings, () => {}, late));
     } catch (error) {
       if (failure === undefined || failure.error !== error) return refuse(own, response);
-      void own.scope.end();
+      own.end();
       if (!isOfLeaving(own, error)) throw error;
     }
   };
@@ -115,7 +117,7 @@ export function transactional<
 /** Ends the scope where a handler fails: nobody else is going to answer. */
 function endingWith<Result>(own: RequestScope, run: () => Result): Result {
   const failed = (error: unknown): Result => {
-    void own.scope.end();
+    own.end();
     if (isOfLeaving(own, error)) return undefined as Result;
     throw error;
   };
@@ -139,9 +141,11 @@ function isOfLeaving(own: RequestScope, error: unknown): boolean {
 /** What HTTP/2 calls it. One that is only destroyed looks complete. */
 const internalError = 2;
 
+const unavailable = 'Service Unavailable\n';
+
 /** Answers in place of a handler that could not do its work: the pool's listeners know why. */
 function refuse(own: RequestScope, response: AnsweredResponse): void {
-  void own.scope.end();
+  own.end();
   if (response.destroyed === true) return;
   if (response.headersSent) {
     // What is missing shall be seen to be missing.
@@ -149,9 +153,14 @@ function refuse(own: RequestScope, response: AnsweredResponse): void {
     else response.stream.close(internalError);
     return;
   }
+  // What the handler has set is of an answer that will not be given.
+  for (const name of response.getHeaderNames()) response.removeHeader(name);
+  if (Object.hasOwn(response, 'statusMessage')) response.statusMessage = '';
   response.statusCode = 503;
   response.setHeader('Retry-After', '1');
-  response.end('Service Unavailable\n');
+  // Node does not say it by itself where it was said before and taken back.
+  response.setHeader('Content-Length', String(unavailable.length));
+  response.end(unavailable);
 }
 
 /** A handler that fails when it has ended the response is the process's to hear of, as where it is not in a transaction. */

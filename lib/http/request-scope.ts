@@ -1,7 +1,9 @@
+import { Cancellations } from '../cancellations.ts';
 import { type Frame, frames } from '../context.ts';
 import { isWithin, type ScopeRef } from '../holder.ts';
 import type { OpenScope, OpenScopeOptions } from '../index.ts';
 import { checkOptions, type Rule, rules } from '../options.ts';
+import { TransactionEndedError } from '../transaction-errors.ts';
 
 /** What the adapters need of a pool. */
 export interface RequestPool<Handle extends object = object> {
@@ -111,6 +113,8 @@ export class RequestScope<Handle extends object = object> {
   /** That of another pool for the same request. */
   readonly next: RequestScope | undefined;
   #ref: ScopeRef | undefined;
+  /** Transactions of its handlers, as far as they have not come to their end. */
+  readonly ends = new Cancellations();
 
   constructor(pool: RequestPool<Handle>, label: () => string | undefined, next?: RequestScope) {
     this.pool = pool;
@@ -160,17 +164,26 @@ export class RequestScope<Handle extends object = object> {
     };
     onSocket?.add(left);
     response.on('close', left);
+    // One that waits for another response to be sent first is over for its handler when it is ended: that other may need what
+    // this has.
+    if (isFirst && socket == null) after(response, 'end', () => void (response.writableEnded && left()));
   }
 
   #leave(response: ServerResponseLike): void {
     // A response that was ended is complete as far as its handler is concerned, however much the client takes of it.
     if (response.writableEnded) {
-      void this.scope.end();
+      this.end();
       return;
     }
     this.abort();
     // What that has interrupted gets time to give back what it has. Only what is then left over is reported.
-    setImmediate(() => void this.scope.end());
+    setImmediate(() => this.end());
+  }
+
+  /** Nothing of it is to go on: neither what waits in it, nor a handler's transaction, which would be committed unheard. */
+  end(): void {
+    this.ends.cancel(() => new TransactionEndedError(this.pool.name, undefined));
+    void this.scope.end();
   }
 
   /** Lets listeners find the scope. */
@@ -194,6 +207,17 @@ export class RequestScope<Handle extends object = object> {
       else this.pool.connection().then(() => next(), next);
     });
   }
+}
+
+/** Has `then` called after each call of a method. */
+function after(target: object, method: string, then: () => void): void {
+  const call = Reflect.get(target, method) as (...parameters: unknown[]) => unknown;
+  const called = (...parameters: unknown[]): unknown => {
+    const result = call.apply(target, parameters);
+    then();
+    return result;
+  };
+  Object.defineProperty(target, method, { value: called, configurable: true, writable: true });
 }
 
 function isOver(it: { readonly destroyed?: boolean; readonly closed?: boolean } | null | undefined): boolean {

@@ -1,3 +1,4 @@
+import type { Cancellations } from '../cancellations.ts';
 import { checkFunction, checkOptions, type Rule, rules } from '../options.ts';
 import { interruptible } from '../pause.ts';
 import type { RequestPool, RequestTransactionOptions } from './request-scope.ts';
@@ -36,18 +37,20 @@ export function transactionalSettings(options: TransactionalOptions, handler: un
 
 /**
  * Runs `fn` in a transaction, which is kept or undone by what `fn` comes to; that is returned either way. Once `signal` is
- * aborted it is undone at once, not when `fn` gets round to it: until then nobody else could write.
+ * aborted it is undone at once, not when `fn` gets round to it: until then nobody else could write. The same with the end of
+ * anything in `ends`.
  */
 export async function transact<Outcome>(
   pool: RequestPool,
   fn: () => PromiseLike<Outcome>,
   isKept: (outcome: Outcome) => boolean,
   options: RequestTransactionOptions,
+  ends: readonly Cancellations[] = [],
 ): Promise<Outcome> {
   let undone: Undone<Outcome> | undefined;
   try {
     return await pool.transaction(async () => {
-      const outcome = await interruptible(Promise.resolve(fn()), { signal: options.signal, ends: [] });
+      const outcome = await interruptible(Promise.resolve(fn()), { signal: options.signal, ends });
       if (isKept(outcome)) return outcome;
       undone = new Undone(outcome);
       throw undone;

@@ -115,7 +115,8 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     const checked = checkAcquireOptions(rest);
     if (!write) return super.connection(checked);
     const request = this.waitRequest(checked, this.connection);
-    const db = await this.bindHere((ref) => this.takeWriter(request, 'write scope', this.connection, ref, ref));
+    const take = (ref: ScopeRef) => this.takeWriter(request, 'write scope', this.connection, ref, ref);
+    const db = await this.bindHere(take, checked.label !== undefined);
     // It may have had one already, for reading.
     const session = sessionOf(db);
     if (session.keepsLane) return db;

@@ -65,7 +65,8 @@ export function responseSuite(framework: Framework): void {
     });
     const client = await rawClient(t, site);
     client.send(line('/first') + line('/answered') + line('/hangs'));
-    await eventually(() => pool.stats().leased === 3);
+    // What has answered gives back what it has: others on its connection may need that before it can be sent.
+    await eventually(() => scopes.length === 3 && pool.stats().leased === 2);
     client.abort();
     await allEnded(scopes, 3);
     await isIdle(t, pool);
