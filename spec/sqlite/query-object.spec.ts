@@ -169,7 +169,7 @@ test('values given in the wrong place are in no message and no field', async (t)
   const secret = 'hunter2';
   const query = { text: 'SELECT :password' };
   // In plain JavaScript, where no compiler says that the second argument of a query object is its options.
-  const wrong: readonly (() => Promise<unknown>)[] = [
+  const calls: readonly (() => Promise<unknown>)[] = [
     () => pool.get(query, { password: secret } as never),
     () => pool.all(query, { label: { password: secret } } as never),
     () => pool.run(query, secret as never),
@@ -177,7 +177,7 @@ test('values given in the wrong place are in no message and no field', async (t)
     () => pool.run('SELECT ?', [], secret as never),
     () => pool.run('SELECT ?', undefined, [secret] as never),
   ];
-  for (const call of wrong) {
+  for (const call of calls) {
     const error = await t.throwsAsync(call);
     t.false(`${error?.message} ${inspect(error, { depth: 9 })}`.includes(secret), error?.message);
   }
