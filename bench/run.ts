@@ -31,7 +31,7 @@ ${Object.entries(benches)
   .join('\n')}
 
 Options:
-  --rounds N     rounds that count; 15 unless said, for contention 5, for express 25. Long rows of lease take a part of them
+  --rounds N     rounds that count; 15 unless said, for contention 5, for express 100. Long rows of lease take a part of them
   --quick        a few seconds; shows that it runs, the figures mean nothing
   --only TEXT    only rows with TEXT in their name
   --json FILE    also write everything, with the figure of each round

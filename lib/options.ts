@@ -234,7 +234,10 @@ const acquireRules = {
 } as const satisfies Record<keyof AcquireOptions, Rule>;
 
 const openScopeRules = {
-  label: { allowed: 'a string or a function', accepts: (value) => ['string', 'function'].includes(typeof value) },
+  label: {
+    allowed: 'a string or a function',
+    accepts: (value) => typeof value === 'function' || typeof value === 'string',
+  },
   signal: {
     allowed: 'an AbortSignal or a function',
     accepts: (value) => typeof value === 'function' || value instanceof AbortSignal,

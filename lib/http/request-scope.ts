@@ -87,7 +87,7 @@ const live = Symbol('leasehold.live');
 
 interface Socket {
   /** What is to be told when it closes. */
-  [live]?: Set<() => void>;
+  [live]?: Live;
   readonly destroyed?: boolean;
   on(event: 'close', listener: () => void): unknown;
 }
@@ -224,15 +224,37 @@ function isOver(it: { readonly destroyed?: boolean; readonly closed?: boolean } 
   return it?.destroyed === true || it?.closed === true;
 }
 
-/** What is to be told when a connection of a client closes: one listener on it, however many requests it carries. */
-function liveOn(socket: Socket): Set<() => void> {
+/** Who is to be told when a connection of a client closes: one listener on it, however many requests it carries. */
+class Live {
+  /** Nearly always there is one request at a time. */
+  #one: (() => void) | undefined;
+  #others: Set<() => void> | undefined;
+
+  add(left: () => void): void {
+    if (this.#one === undefined) this.#one = left;
+    else {
+      this.#others ??= new Set();
+      this.#others.add(left);
+    }
+  }
+
+  delete(left: () => void): void {
+    if (this.#one === left) this.#one = undefined;
+    else this.#others?.delete(left);
+  }
+
+  tell(): void {
+    this.#one?.();
+    for (const left of this.#others ?? []) left();
+  }
+}
+
+function liveOn(socket: Socket): Live {
   const known = socket[live];
   if (known !== undefined) return known;
-  const made = new Set<() => void>();
+  const made = new Live();
   socket[live] = made;
-  socket.on('close', () => {
-    for (const left of made) left();
-  });
+  socket.on('close', () => made.tell());
   return made;
 }
 
