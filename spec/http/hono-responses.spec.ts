@@ -72,7 +72,7 @@ for (const [what, answer] of responses) {
   }
 }
 
-const rows = 40;
+const rows = 8;
 
 /** Each row by the connection of the request. */
 function row(pool: SqlitePool): string {
