@@ -123,6 +123,11 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
     frames.enterWith(entered);
   }
 
+  /** Resolves when it has been committed; rejects when it has been rolled back, also by itself. Never unhandled. */
+  get ended(): Promise<void> {
+    return this.#outcome.promise;
+  }
+
   /**
    * Commits. Rejects where that fails; then it is rolled back.
    * @throws TransactionEndedError where it has been rolled back, and what `transaction` throws where it can not be committed

@@ -37,7 +37,7 @@ export async function transactExchange(
     outcome.how === 'passed' ? !isError(outcome.to) : (run as Run).held.status < rollbackFrom;
   let outcome: Outcome;
   try {
-    outcome = await transact(own.pool, start, isKept, { ...transaction, signal: own.signal }, [own.ends]);
+    outcome = await transact(own.pool, start, isKept, { ...transaction, signal: own.signal });
   } catch (error) {
     run?.held.drop();
     run?.told();

@@ -160,7 +160,7 @@ export function transactional<Handler extends FastifyHandler>(
         !(value instanceof Error) && (held as HeldReply).status < rollbackFrom;
       let outcome: Outcome;
       try {
-        outcome = await transact(pool, run, isKept, { ...transaction, signal }, [own.ends]);
+        outcome = await transact(pool, run, isKept, { ...transaction, signal });
       } catch (error) {
         held?.drop();
         if (held === undefined || !signal.aborted) throw error;

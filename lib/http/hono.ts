@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
 import { matchedRoutes } from 'hono/route';
-import type { Cancellations } from '../cancellations.ts';
 import {
   type Anchor,
   findScope,
@@ -105,9 +104,7 @@ export function transactional(
       return context.error === undefined && status < rollbackFrom;
     };
     const label = (): string => routeOf(context);
-    return within(pool, context, label, ({ signal, ends }) =>
-      transact(pool, run, isKept, { ...transaction, signal }, ends),
-    );
+    return within(pool, context, label, ({ signal }) => transact(pool, run, isKept, { ...transaction, signal }));
   };
 }
 
@@ -125,36 +122,26 @@ function responseOf(context: HonoContext, result: unknown): Response | undefined
   return isResponse ? (result as Response) : undefined;
 }
 
-/** How long a handler may go on. */
-interface Until {
-  readonly signal: AbortSignal;
-  readonly ends: readonly Cancellations[];
-}
-
-function untilEndOf({ signal, ends }: RequestScope): Until {
-  return { signal, ends: [ends] };
-}
-
 /** Runs `fn` in the scope of a request, and opens one where there is none. */
 async function within<Result>(
   pool: RequestPool,
   context: HonoContext,
   label: () => string | undefined,
-  fn: (until: Until) => Promise<Result>,
+  fn: (until: Pick<RequestScope, 'signal'>) => Promise<Result>,
 ): Promise<Result> {
   const { incoming, outgoing } = (context.env ?? {}) as NodeBindings;
   if (outgoing !== undefined) {
     // By the request, as adapters of other frameworks find it: one may be mounted in the other.
     const own = scopeOfExchange(pool, (incoming ?? outgoing) as Anchor, outgoing, label);
-    const result = await own.run(() => fn(untilEndOf(own)));
+    const result = await own.run(() => fn(own));
     const response = responseOf(context, result);
     if (response !== undefined) readWithin(own, streamOf(response));
     return result;
   }
   const found = findScope(pool, context as Anchor);
-  if (found !== undefined) return found.run(() => fn(untilEndOf(found)));
+  if (found !== undefined) return found.run(() => fn(found));
   // A call by code that has a connection, such as a test in a transaction or an application that mounts this one.
-  if (pool.current !== undefined) return fn({ signal: context.req.raw.signal, ends: [] });
+  if (pool.current !== undefined) return fn(context.req.raw);
   return untilSent(openRequestScope(pool, context as Anchor, label), context, fn);
 }
 
@@ -175,7 +162,7 @@ function streamOf(response: Response): unknown {
 async function untilSent<Result>(
   own: RequestScope,
   context: HonoContext,
-  fn: (until: Until) => Promise<Result>,
+  fn: (until: Pick<RequestScope, 'signal'>) => Promise<Result>,
 ): Promise<Result> {
   const { signal } = context.req.raw;
   const over = Promise.withResolvers<void>();
@@ -192,7 +179,7 @@ async function untilSent<Result>(
   if (signal.aborted) leave();
   else signal.addEventListener('abort', leave, { once: true });
   try {
-    const result = await own.run(() => fn(untilEndOf(own)));
+    const result = await own.run(() => fn(own));
     const response = responseOf(context, result);
     if (response === undefined || response.body === null || response.body.locked || context.req.method === 'HEAD') {
       end();

@@ -88,9 +88,7 @@ export function transactional(
     const run = async (): Promise<unknown> => middleware(context as never, next);
     const isKept = (): boolean => context.status < rollbackFrom;
     const label = (): string => routeOf(context);
-    return within(pool, context, label, ({ signal, ends }) =>
-      transact(pool, run, isKept, { ...transaction, signal }, [ends]),
-    );
+    return within(pool, context, label, ({ signal }) => transact(pool, run, isKept, { ...transaction, signal }));
   };
 }
 

@@ -1,9 +1,7 @@
-import { Cancellations } from '../cancellations.ts';
 import { type Frame, frames } from '../context.ts';
 import { isWithin, type ScopeRef } from '../holder.ts';
 import type { OpenScope, OpenScopeOptions } from '../index.ts';
 import { checkOptions, type Rule, rules } from '../options.ts';
-import { TransactionEndedError } from '../transaction-errors.ts';
 
 /** What the adapters need of a pool. */
 export interface RequestPool<Handle extends object = object> {
@@ -13,12 +11,20 @@ export interface RequestPool<Handle extends object = object> {
   openScope(options?: OpenScopeOptions): OpenScope<Handle>;
   /** Binds a connection to the scope of the present context. */
   connection(): Promise<Handle>;
-  transaction<Result>(fn: () => Result, options?: RequestTransactionOptions): Promise<Awaited<Result>>;
+  openTransaction(options?: RequestTransactionOptions): { readonly begun: Promise<RequestTransaction> };
 }
 
-/** What a transaction of a request may be given, as `pool.transaction` takes it. */
+/** What is used of an open transaction. It is undone by itself with the scope it was opened in, and by its signal. */
+export interface RequestTransaction {
+  readonly ended: Promise<void>;
+  run<Result>(fn: () => Result): Result;
+  commit(): Promise<void>;
+  rollback(reason?: unknown): Promise<void>;
+}
+
+/** What a transaction of a request may be given, as `pool.openTransaction` takes it. */
 export interface RequestTransactionOptions {
-  readonly mode?: 'immediate' | 'deferred' | 'exclusive' | undefined;
+  readonly mode?: 'immediate' | 'deferred' | 'exclusive' | 'read' | undefined;
   readonly label?: string | undefined;
   readonly timeout?: number | undefined;
   readonly priority?: number | undefined;
@@ -113,8 +119,6 @@ export class RequestScope<Handle extends object = object> {
   /** That of another pool for the same request. */
   readonly next: RequestScope | undefined;
   #ref: ScopeRef | undefined;
-  /** Transactions of its handlers, as far as they have not come to their end. */
-  readonly ends = new Cancellations();
 
   constructor(pool: RequestPool<Handle>, label: () => string | undefined, next?: RequestScope) {
     this.pool = pool;
@@ -180,9 +184,7 @@ export class RequestScope<Handle extends object = object> {
     setImmediate(() => this.end());
   }
 
-  /** Nothing of it is to go on: neither what waits in it, nor a handler's transaction, which would be committed unheard. */
   end(): void {
-    this.ends.cancel(() => new TransactionEndedError(this.pool.name, undefined));
     void this.scope.end();
   }
 

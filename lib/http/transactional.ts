@@ -1,10 +1,14 @@
-import type { Cancellations } from '../cancellations.ts';
 import { checkFunction, checkOptions, type Rule, rules } from '../options.ts';
-import { interruptible } from '../pause.ts';
 import type { RequestPool, RequestTransactionOptions } from './request-scope.ts';
 
 /** Options of `transactional`. */
-export interface TransactionalOptions extends Omit<RequestTransactionOptions, 'signal'> {
+export interface TransactionalOptions extends Omit<RequestTransactionOptions, 'mode' | 'signal'> {
+  /**
+   * How it begins.
+   * @defaultValue 'immediate'
+   */
+  readonly mode?: 'immediate' | 'deferred' | 'exclusive' | undefined;
+
   /**
    * Rolls back where the status of the response is this or higher: 400 for every error, 500 for those of the server.
    * Integer from 100.
@@ -36,37 +40,26 @@ export function transactionalSettings(options: TransactionalOptions, handler: un
 }
 
 /**
- * Runs `fn` in a transaction, which is kept or undone by what `fn` comes to; that is returned either way. Once `signal` is
- * aborted it is undone at once, not when `fn` gets round to it: until then nobody else could write. The same with the end of
- * anything in `ends`.
+ * Runs `fn` in a transaction, which is kept or undone by what `fn` comes to; that is returned either way. Where the client is
+ * gone, or the scope ends because the request was answered by somebody else, it is undone at once, not when `fn` gets round to
+ * it: until then nobody else could write, and afterwards it would be committed unheard.
  */
 export async function transact<Outcome>(
   pool: RequestPool,
-  fn: () => PromiseLike<Outcome>,
+  fn: () => Outcome | PromiseLike<Outcome>,
   isKept: (outcome: Outcome) => boolean,
   options: RequestTransactionOptions,
-  ends: readonly Cancellations[] = [],
 ): Promise<Outcome> {
-  let undone: Undone<Outcome> | undefined;
+  const open = await pool.openTransaction(options).begun;
+  let outcome: Outcome;
   try {
-    return await pool.transaction(async () => {
-      const outcome = await interruptible(Promise.resolve(fn()), { signal: options.signal, ends });
-      if (isKept(outcome)) return outcome;
-      undone = new Undone(outcome);
-      throw undone;
-    }, options);
+    // Before it is asked to end it can only end by being undone.
+    outcome = await Promise.race([open.run(async () => fn()), open.ended as Promise<never>]);
   } catch (error) {
-    if (undone !== undefined && error === undone) return undone.outcome;
+    await open.rollback(error);
     throw error;
   }
-}
-
-/** Thrown in a transaction to have it undone, although nothing went wrong. */
-class Undone<Outcome> extends Error {
-  readonly outcome: Outcome;
-
-  constructor(outcome: Outcome) {
-    super('Rolled back as asked');
-    this.outcome = outcome;
-  }
+  if (isKept(outcome)) await open.commit();
+  else await open.rollback();
+  return outcome;
 }

@@ -167,7 +167,7 @@ export function watchScopes(pool: SqlitePool): { readonly watched: RequestPool; 
       return scope;
     },
     connection: () => pool.connection(),
-    transaction: (fn, options) => pool.transaction(fn, options),
+    openTransaction: (options) => pool.openTransaction(options),
   };
   return { watched, scopes };
 }

@@ -229,3 +229,28 @@ test('what is no option, and what is no resolver, is refused when the router is 
   t.throws(() => transactional(pool, 'resolver' as never), refusal('OPTIONS'));
   t.throws(() => trpc(pool, { eagre: true } as never), refusal('OPTIONS'));
 });
+
+test('a call that was answered before its transaction was over does not commit after that', async (t) => {
+  const { pool, names } = await openShared(t);
+  const [begun, released] = [gate(), gate()];
+  // A limit of time, say, that stands between the scope and the transaction.
+  const limited = procedure.use(trpc(pool)).use(async ({ next }) => {
+    const late = begun.passed.then((): never => {
+      throw new TRPCError({ code: 'TIMEOUT' });
+    });
+    return Promise.race([next(), late]);
+  });
+  const routes = router({
+    write: limited.use(transactional(pool)).mutation(async () => {
+      insertHere(pool, 'late');
+      begun.open();
+      await released.passed;
+    }),
+  });
+  const error = await t.throwsAsync(createCallerFactory(routes)({}).write());
+  t.like(error, { code: 'TIMEOUT' });
+  await isIdle(t, pool);
+  released.open();
+  await pool.transaction(() => {});
+  t.deepEqual(names(), []);
+});
