@@ -40,8 +40,10 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const checked = checkScopeOptions(options);
       const around = frames.getStore();
       const outer = this.liveScope(around);
-      this.refuseAborted(around);
-      if (!checked.fresh) this.#refuseOrphan(outer);
+      if (!checked.fresh) {
+        this.refuseAborted(around);
+        this.#refuseOrphan(outer);
+      }
       if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
         return this.#withShared(outer, fn, checked, around, this.#callAfter(outer, this.withConnection));
       }

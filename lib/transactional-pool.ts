@@ -58,7 +58,7 @@ export abstract class TransactionalPool<
    * else in a scope of its own, on a connection taken for it.
    */
   protected transact<Result>(fn: (tx: Handle) => Result, plan: TransactionPlan<Request>): Promise<Awaited<Result>> {
-    this.refuseAborted(frames.getStore());
+    if (plan.options.nesting !== 'separate') this.refuseAborted(frames.getStore());
     // Here, while the caller is on the stack.
     const site = this.requests.siteOf(plan.entry);
     return transactions.isActive ? this.#transactTraced(fn, plan, site) : this.#transact(fn, plan, site);

@@ -20,6 +20,12 @@ export interface Call {
 /** Method of a pool for libraries that call it only after the call of the application, of whatever copy of the package. */
 export const fromHere: unique symbol = Symbol.for('leasehold.fromHere') as never;
 
+/**
+ * Method of a pool for libraries that open a scope of their own where no connection is bound. Rejects in what is left over of
+ * a transaction: what is meant for a part of that would commit by itself. Resolves when a connection that is being bound is.
+ */
+export const notLeftOver: unique symbol = Symbol.for('leasehold.notLeftOver') as never;
+
 /** Runs what calls the pool later, as if from where it was made. That counts up to the first `await` of `fn`. */
 export type Relay = <Result>(fn: () => Result) => Result;
 

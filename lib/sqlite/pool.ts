@@ -12,7 +12,7 @@ import {
   checkStatementOptions,
   type ReadOptions,
 } from '../options.ts';
-import type { Entry } from '../pool/request.ts';
+import { type Entry, notLeftOver } from '../pool/request.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
@@ -230,6 +230,11 @@ export class SqlitePool extends WritingPool {
       }
     };
     return untilUnlocked(attempt, request, session, lockedOf);
+  }
+
+  async [notLeftOver](): Promise<void> {
+    this.#refuseLeftOver();
+    await this.shared(this.liveScope(), undefined);
   }
 
   /** What is left over of a transaction must not go on by itself. */

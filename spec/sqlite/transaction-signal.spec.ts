@@ -217,3 +217,33 @@ test('an abort between two tries ends them', async (t) => {
   t.true(runs < 1000);
   t.false((await namesIn(pool)).includes('never'));
 });
+
+const half = (db: LeasedDatabase) => insert(db, 'half');
+
+test('what is left over of an aborted transaction is refused as a part of it, and may begin something new', async (t) => {
+  const pool = await openItems(t);
+  const controller = new AbortController();
+  const isRolledBack = gate();
+  let leftOver: Promise<void> | undefined;
+  const transaction = pool.transaction(
+    (tx) => {
+      insert(tx, 'never');
+      const rest = async (): Promise<void> => {
+        await isRolledBack.passed;
+        for (const part of [() => pool.transaction(half), () => pool.withConnection(half), () => pool.read(() => {})]) {
+          t.is((await t.throwsAsync<Error>(part, abort))?.cause, reason);
+        }
+        await pool.withConnection((db) => insert(db, 'fresh'), { fresh: true });
+        await pool.transaction((own) => insert(own, 'separate'), { nesting: 'separate' });
+      };
+      leftOver = rest();
+      controller.abort(reason);
+      return Promise.reject(reason);
+    },
+    { signal: controller.signal },
+  );
+  await t.throwsAsync(transaction);
+  isRolledBack.open();
+  await leftOver;
+  t.deepEqual(await namesIn(pool), ['fresh', 'separate']);
+});

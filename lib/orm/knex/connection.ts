@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type Database from 'better-sqlite3';
 import type { OpenTransaction } from '../../open-transaction.ts';
 import type { AcquireOptions } from '../../options.ts';
-import type { Relay } from '../../pool/request.ts';
+import { notLeftOver, type Relay } from '../../pool/request.ts';
 import type { OpenScope } from '../../scope.ts';
 import type { LeasedDatabase } from '../../sqlite/handle.ts';
 import type { SqlitePool } from '../../sqlite/pool.ts';
@@ -99,19 +99,17 @@ export class KnexConnection {
   /** Without the signal of the statement for which it is bound: others wait for the same. */
   async #bind(timeout: number | undefined): Promise<void> {
     const pool = this.#pool;
+    // In a scope of its own, what is left over of a transaction would be taken for something new.
+    if (pool.current === undefined) await pool[notLeftOver]();
     if (pool.current !== undefined) {
       // The scope's. Kept, because Knex also comes back here from the contexts of transactions that have ended.
       this.#run = AsyncLocalStorage.snapshot();
       return;
     }
     this.#waiting = new AbortController();
-    // What is left over of a transaction is refused here: in the scope to come it would commit by itself.
-    const { signal } = this.#waiting;
-    await this.#relayed(() => pool.withStatement('SELECT 1', () => {}, { timeout, signal }));
-    const scope = pool.openScope();
+    const scope = pool.openScope({ signal: this.#waiting.signal });
     this.#scope = scope;
     try {
-      // Its end cancels what waits in it. A signal would stay with the connection.
       if (this.#isReleased) await scope.end();
       await scope.run(() => this.#relayed(() => pool.connection({ timeout })));
     } catch (error) {

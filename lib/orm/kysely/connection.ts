@@ -1,8 +1,9 @@
 import type Database from 'better-sqlite3';
 import type { AbortableOperationOptions, CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
-import { AbortError, NoConnectionError, OptionsError } from '../../errors.ts';
+import { AbortError, OptionsError } from '../../errors.ts';
 import type { OpenTransaction } from '../../open-transaction.ts';
 import type { AcquireOptions } from '../../options.ts';
+import { notLeftOver } from '../../pool/request.ts';
 import type { OpenScope } from '../../scope.ts';
 import type { LeasedDatabase } from '../../sqlite/handle.ts';
 import type { SqlitePool } from '../../sqlite/pool.ts';
@@ -135,7 +136,7 @@ export class LeaseholdConnection implements DatabaseConnection {
   async #keep(): Promise<Place> {
     const pool = this.#pool;
     if (this.#scope === undefined) {
-      if (pool.current === undefined) await refuseLeftOver(pool);
+      if (pool.current === undefined) await pool[notLeftOver]();
       if (pool.current !== undefined && !this.#isReleased) return here;
     }
     this.#scope ??= pool.openScope();
@@ -201,19 +202,6 @@ function isOfConnection(
   options: AbortableOperationOptions | undefined,
 ): boolean {
   return acquired !== undefined && acquired !== options && 'signal' in acquired && Object.isFrozen(acquired);
-}
-
-/**
- * Throws what statements are refused with here, where no connection is bound: in a scope to come, those that are left over
- * of a transaction would commit by themselves.
- */
-async function refuseLeftOver(pool: SqlitePool): Promise<void> {
-  try {
-    // Of all statements the one that takes no connection: where there is none, it is refused for that alone.
-    await pool.withStatement('BEGIN', () => {});
-  } catch (error) {
-    if (!(error instanceof NoConnectionError)) throw error;
-  }
 }
 
 /** As Kysely's SqliteDialect has it. */
