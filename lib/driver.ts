@@ -28,6 +28,12 @@ export interface Driver<Connection extends object, Handle extends object> {
   /** Whether opening failed for a reason that may pass by itself, such as a lock held elsewhere. */
   isTransient(error: unknown): boolean;
 
+  /**
+   * Why this connection no longer leads to what would be opened now, in words: of SQLite, because the file was replaced.
+   * `undefined` where it does. Asked at most once a second, of one of those at hand.
+   */
+  outdated?(connection: Connection): string | undefined;
+
   /** Makes the handle of one checkout. It must refuse every use once `lease.ended` is true. */
   lend(connection: Connection, lease: LeaseControl): Handle;
 

@@ -46,6 +46,11 @@ export interface PoolEvents {
    * handle was dropped without release and its slot recovered (`dropped`).
    */
   leak: { readonly kind: LeakKind; readonly holder: HolderInfo; readonly message: string };
+  /**
+   * What the pool opens is no longer what its connections lead to: of SQLite, the file was replaced or deleted. Each is closed
+   * when it comes back, the idle ones at once. `retired` counts them, `reason` says what was found.
+   */
+  replace: { readonly target: string; readonly reason: string; readonly retired: number; readonly message: string };
   /** A call gave up waiting for a connection, for the write lane, or for a lock. */
   timeout: { readonly label: string | undefined; readonly waited: number; readonly error: Error };
   /** Every lease is held by a scope that itself waits for a connection, or for one who does. `label` is that of the waiter which completed the ring. */
@@ -68,6 +73,7 @@ export const poolEventNames: readonly PoolEventName[] = [
   'discard',
   'dirty',
   'leak',
+  'replace',
   'timeout',
   'deadlock',
   'error',
@@ -100,6 +106,7 @@ export class PoolEmitter {
     discard: undefined,
     dirty: undefined,
     leak: undefined,
+    replace: undefined,
     timeout: undefined,
     deadlock: undefined,
     error: undefined,

@@ -25,6 +25,7 @@ export function logEvents(events: PoolEmitter, pool: string, id: number): void {
   );
   events.on('dirty', ({ message }) => write(message));
   events.on('leak', ({ message }) => write(message));
+  events.on('replace', ({ message }) => write(message));
   events.on('deadlock', ({ message }) => write(message));
   events.on('timeout', ({ error }) => write(error.message));
   events.on('error', (error) => write(`error: ${printable(error.message)}`));

@@ -99,6 +99,14 @@ const causes: { readonly [Name in PoolEventName]: readonly ((fake: FakePool) => 
       await collected(() => fake.pool.stats().leased === 0);
     },
   ],
+  replace: [
+    async (fake) => {
+      await use(fake);
+      await fake.clock.pass(1000);
+      fake.driver.outdated = () => 'gone';
+      await use(fake);
+    },
+  ],
   timeout: [wait, deadlock],
   deadlock: [deadlock],
   error: [

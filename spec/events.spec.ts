@@ -204,7 +204,7 @@ test('a listener for one event survives that another cleared them all', (t) => {
 });
 
 test('every event has a name', (t) => {
-  t.is(poolEventNames.join(' '), 'open close wait acquire release discard dirty leak timeout deadlock error');
+  t.is(poolEventNames.join(' '), 'open close wait acquire release discard dirty leak replace timeout deadlock error');
 });
 
 test('a promise is told by its then', (t) => {

@@ -7,6 +7,7 @@ import type { PoolCounters, Times } from '../stats.ts';
 import { Opener } from './opener.ts';
 import type { Patience } from './patience.ts';
 import { type Numbers, Slot } from './slot.ts';
+import type { TargetWatch } from './target-watch.ts';
 
 export interface InventoryContext<Connection extends object, Handle extends object> {
   readonly driver: Driver<Connection, Handle>;
@@ -18,6 +19,7 @@ export interface InventoryContext<Connection extends object, Handle extends obje
   readonly patience: Patience;
   readonly numbers: Numbers;
   readonly times: Times;
+  readonly target: TargetWatch<Connection>;
   /** A connection was opened. */
   readonly onOpened: () => void;
   /** There may be room to open a connection again: one was closed, an open ended, a pause is over. */
@@ -51,7 +53,8 @@ export class Inventory<Connection extends object, Handle extends object> {
 
   constructor(context: InventoryContext<Connection, Handle>) {
     this.#context = context;
-    const { driver, settings, clock, events, patience } = context;
+    const { driver, settings, clock, events, patience, target } = context;
+    target.onReplaced((reason) => this.retireAll(reason).length);
     this.checkLimit(settings.max);
     this.max = settings.max;
     this.min = settings.min;
@@ -122,13 +125,24 @@ export class Inventory<Connection extends object, Handle extends object> {
   takeIdle(now: number): Slot<Connection, Handle> | undefined {
     for (;;) {
       const slot = this.#context.settings.order === 'lifo' ? this.#idle.pop() : this.#idle.shift();
-      if (slot === undefined || slot.expiresAt > now) return slot;
-      this.close(slot, 'maxLifetime');
+      if (slot === undefined) return undefined;
+      const reason = this.#stale(slot, now);
+      if (reason === undefined) return slot;
+      this.close(slot, reason);
     }
+  }
+
+  /** Why an idle connection must not be lent, `undefined` if it may. */
+  #stale(slot: Slot<Connection, Handle>, now: number): string | undefined {
+    const { target } = this.#context;
+    if (now >= target.lookAt) target.look(slot.connection, now);
+    return slot.retired ?? (slot.expiresAt <= now ? 'maxLifetime' : undefined);
   }
 
   /** Why a connection that came back must not be pooled, `undefined` if it may. */
   unfit(slot: Slot<Connection, Handle>, now: number): string | undefined {
+    const { target } = this.#context;
+    if (now >= target.lookAt) target.look(slot.connection, now);
     if (slot.retired !== undefined) return slot.retired;
     if (this.#disposed) return 'closed';
     // A new one serves at least once, however short its life.

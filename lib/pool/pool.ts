@@ -28,6 +28,7 @@ import { Patience } from './patience.ts';
 import { type Call, type Entry, fromHere, type Relay, Requests } from './request.ts';
 import { handleOf, type SlotLease } from './slot.ts';
 import { Stock } from './stock.ts';
+import { TargetWatch } from './target-watch.ts';
 import { traceAcquire } from './trace.ts';
 
 /** A bounded pool of connections to any database. It knows no SQL and no async context. */
@@ -78,6 +79,7 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
       times: this.#ledger.times,
       patience: this.#patience,
       numbers: { connection: 0, lease: 0 },
+      target: new TargetWatch<Connection>(settings.name, driver, this.events),
       onOpened: () => this.#housekeeping.start(),
     };
     this.#main = new Stock({ ...shared, isReserve: false });

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { LeaseControl, Residue } from '../driver.ts';
 import { formatCount } from '../wording.ts';
 import type { RawDatabase, RawStatement } from './better-sqlite3.ts';
+import type { DatabaseFile } from './database-file.ts';
 import type { WriteLane } from './lane.ts';
 import { flatRows, safeIntegerRows } from './row-mode.ts';
 import { type Notes, Session } from './session.ts';
@@ -51,6 +52,8 @@ export class SqliteConnection {
   readonly settings: ConnectionSettings;
   /** The write lane of its file. */
   readonly lane: WriteLane;
+  /** `undefined` for a private database. */
+  readonly file: DatabaseFile | undefined;
   /** Whether it fails at a lock at once instead of blocking the event loop for up to `busyTimeout`. So it is opened. */
   impatient = true;
   /** Whether a holder has set a busy timeout of his own, to be kept until he gives the connection back. */
@@ -65,9 +68,16 @@ export class SqliteConnection {
   /** What was attached and temporary when the connection was new: by its definition, in words. */
   #schema: ReadonlyMap<string, string> = new Map();
 
-  constructor(raw: RawDatabase, settings: ConnectionSettings, lane: WriteLane, clock: Clock) {
+  constructor(
+    raw: RawDatabase,
+    settings: ConnectionSettings,
+    file: DatabaseFile | undefined,
+    lane: WriteLane,
+    clock: Clock,
+  ) {
     this.raw = raw;
     this.settings = settings;
+    this.file = file;
     this.lane = lane;
     this.clock = clock;
     this.#patience = settings.busyTimeout;

@@ -5,6 +5,7 @@ import type { Driver, LeaseControl, Residue } from '../driver.ts';
 import { OptionsError } from '../errors.ts';
 import type { RawDatabase } from './better-sqlite3.ts';
 import { SqliteConnection } from './connection.ts';
+import { DatabaseFile, identityOf } from './database-file.ts';
 import { LeasedDatabase } from './handle.ts';
 import { laneOf, WriteLane } from './lane.ts';
 import type { PragmaValue, SqliteSettings } from './options.ts';
@@ -18,6 +19,8 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   readonly hasReserve: boolean;
   /** The connection that was opened last: its lane is that of the file as it is now. */
   latest: SqliteConnection | undefined;
+  /** How many connections are open to each file, by its identity: there are several once it has been replaced. */
+  readonly #open = new Map<string, number>();
   /** Whether the pragma names have been checked; they are the same for every connection. */
   #checkedPragmas = false;
 
@@ -33,13 +36,18 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     const { file, isPrivate, readonly, Database } = this.#settings;
     // SQLite would open a file it may not write without a word, and fail at the first write.
     if (!readonly && !isPrivate) checkWritable(file);
+    const before = isPrivate ? undefined : identityOf(file);
+    if (!isPrivate) this.#refuseMixture(before);
     // Nothing waits for a lock while it opens: that would block the event loop. The pool tries again.
     const raw = new Database(file, { readonly, timeout: 0 }) as RawDatabase;
     try {
       this.#setUp(raw);
-      const lane = isPrivate ? new WriteLane(this.#clock) : laneOf(file, this.#clock);
-      const connection = new SqliteConnection(raw, this.#settings, lane, this.#clock);
+      const found = isPrivate ? undefined : new DatabaseFile(file);
+      if (before !== undefined && found?.id !== before) throw new Error('it was replaced while it was opened');
+      const lane = found === undefined ? new WriteLane(this.#clock) : laneOf(found.id, this.#clock);
+      const connection = new SqliteConnection(raw, this.#settings, found, lane, this.#clock);
       connection.settle();
+      if (found !== undefined) this.#open.set(found.id, (this.#open.get(found.id) ?? 0) + 1);
       this.latest = connection;
       return connection;
     } catch (error) {
@@ -51,6 +59,10 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   isTransient(error: unknown): boolean {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     return /^SQLITE_(?:BUSY|LOCKED)/.test(code);
+  }
+
+  outdated({ file }: SqliteConnection): string | undefined {
+    return file?.replaced();
   }
 
   lend(connection: SqliteConnection, lease: LeaseControl): LeasedDatabase {
@@ -93,8 +105,31 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     }
   }
 
-  close(connection: SqliteConnection): void {
-    connection.raw.close();
+  close({ raw, file }: SqliteConnection): void {
+    try {
+      raw.close();
+    } finally {
+      if (file !== undefined) this.#forget(file.id);
+    }
+  }
+
+  #forget(id: string): void {
+    const left = (this.#open.get(id) ?? 0) - 1;
+    if (left > 0) this.#open.set(id, left);
+    else this.#open.delete(id);
+  }
+
+  /** A file that was replaced is opened only once nothing of the former is beside it: SQLite would mix the two. */
+  #refuseMixture(present: string | undefined): void {
+    const former = this.latest?.file;
+    if (former === undefined || former.id === present) return;
+    const leftover = former.leftBehind(this.#open.has(former.id));
+    if (leftover === undefined) return;
+    const what = present === undefined ? 'The file is gone' : 'Another file has taken its place';
+    throw new Error(
+      `${what}, but "${leftover}" is still there, which belongs to the former: SQLite would mix the two. Put the former ` +
+        `file back, or end whatever has it open and remove what is left of it: its -wal, -shm and -journal.`,
+    );
   }
 
   #setUp(raw: RawDatabase): void {

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import type { Cancellations } from '../cancellations.ts';
 import type { Clock } from '../clock.ts';
 import type { WriteHolder } from '../holder.ts';
@@ -85,17 +84,12 @@ const collected = new FinalizationRegistry((key: string) => {
   if (lanes.get(key)?.deref() === undefined) lanes.delete(key);
 });
 
-/**
- * The lane of an existing file, whatever the path to it: a link leads to the same.
- * @throws what the file system says
- */
-export function laneOf(file: string, clock: Clock): WriteLane {
-  const { dev, ino } = statSync(file, { bigint: true });
-  const key = `${dev}:${ino}`;
-  const known = lanes.get(key)?.deref();
+/** The write lane of a file, by what `identityOf` says of it: so a link leads to the same. */
+export function laneOf(identity: string, clock: Clock): WriteLane {
+  const known = lanes.get(identity)?.deref();
   if (known !== undefined) return known;
   const lane = new WriteLane(clock);
-  lanes.set(key, new WeakRef(lane));
-  collected.register(lane, key);
+  lanes.set(identity, new WeakRef(lane));
+  collected.register(lane, identity);
   return lane;
 }

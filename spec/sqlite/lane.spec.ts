@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { systemClock } from '../../lib/clock.ts';
 import type { WriteHolder } from '../../lib/holder.ts';
+import { identityOf } from '../../lib/sqlite/database-file.ts';
 import { type LaneEntry, laneOf, WriteLane } from '../../lib/sqlite/lane.ts';
 import { FakeClock } from '../support/clock.ts';
 import { temporaryDirectory, temporaryFile } from '../support/files.ts';
@@ -38,6 +39,10 @@ function emptyFile(file: string): string {
   return file;
 }
 
+function laneIn(file: string): WriteLane {
+  return laneOf(identityOf(file) as string, systemClock);
+}
+
 test('every path to a file leads to the same lane: absolute, symbolic link, hard link, through a linked directory', (t) => {
   const directory = temporaryDirectory(t);
   const file = emptyFile(join(directory, 'app.db'));
@@ -45,35 +50,31 @@ test('every path to a file leads to the same lane: absolute, symbolic link, hard
   linkSync(file, join(directory, 'hard.db'));
   mkdirSync(join(directory, 'sub'));
   symlinkSync(directory, join(directory, 'sub', 'back'));
-  const lane = laneOf(file, systemClock);
+  const lane = laneIn(file);
   for (const path of ['app.db', 'symbolic.db', 'hard.db', 'sub/../app.db', 'sub/back/app.db']) {
-    t.is(laneOf(join(directory, path), systemClock), lane, path);
+    t.is(laneIn(join(directory, path)), lane, path);
   }
 });
 
 test('another file has another lane, also one of the same name put in the place of the first', (t) => {
   const directory = temporaryDirectory(t);
   const file = emptyFile(join(directory, 'app.db'));
-  const lane = laneOf(file, systemClock);
-  t.not(laneOf(emptyFile(join(directory, 'other.db')), systemClock), lane);
+  const lane = laneIn(file);
+  t.not(laneIn(emptyFile(join(directory, 'other.db'))), lane);
   // Moved, not removed: else the new one might get its inode.
   renameSync(file, join(directory, 'old.db'));
-  t.not(laneOf(emptyFile(file), systemClock), lane);
-  t.is(laneOf(join(directory, 'old.db'), systemClock), lane);
-});
-
-test('there is no lane of a file that does not exist', (t) => {
-  t.throws(() => laneOf(temporaryFile(t), systemClock), { code: 'ENOENT' });
+  t.not(laneIn(emptyFile(file)), lane);
+  t.is(laneIn(join(directory, 'old.db')), lane);
 });
 
 test('a lane that nobody uses any more is collected, and its file gets a new one', async (t) => {
   const file = emptyFile(temporaryFile(t));
-  const lane = new WeakRef(laneOf(file, systemClock));
+  const lane = new WeakRef(laneIn(file));
   t.true(await collected(() => lane.deref() === undefined));
-  const again = laneOf(file, systemClock);
+  const again = laneIn(file);
   // The first one's finalizer may come only now.
   await collected(() => false, 3);
-  t.is(laneOf(file, systemClock), again);
+  t.is(laneIn(file), again);
 });
 
 test('who is over without having left is not in any more: the next one is, or the one who asks', async (t) => {

@@ -87,6 +87,8 @@ export class FakeDriver implements Driver<FakeConnection, FakeHandle> {
   beforeOpen: () => MaybePromise<void> = () => {};
   beforeReclaim: (connection: FakeConnection) => MaybePromise<void> = () => {};
   beforeClose: (connection: FakeConnection) => MaybePromise<void> = () => {};
+  /** Why a connection leads to what was replaced. */
+  outdated: (connection: FakeConnection) => string | undefined = () => undefined;
 
   open(): MaybePromise<FakeConnection> {
     const id = ++this.opens;

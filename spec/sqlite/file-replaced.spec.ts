@@ -1,0 +1,179 @@
+import { existsSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import Database from 'better-sqlite3';
+import type { PoolEvents, SqlitePoolOptions } from '../../lib/index.ts';
+import { SqlitePool } from '../../lib/sqlite/pool.ts';
+import { FakeClock } from '../support/clock.ts';
+import { temporaryFile } from '../support/files.ts';
+
+/** A database of one row, alone: without a write-ahead log of its own. */
+function makeFile(file: string, name: string, journal = 'wal'): string {
+  const db = new Database(file);
+  db.pragma(`journal_mode = ${journal}`);
+  db.exec('CREATE TABLE item (name TEXT)');
+  db.prepare('INSERT INTO item VALUES (?)').run(name);
+  db.close();
+  return file;
+}
+
+async function opened(t: ExecutionContext, options: SqlitePoolOptions = {}, file = temporaryFile(t)) {
+  const clock = new FakeClock();
+  makeFile(file, 'former', String(options.pragmas?.['journal_mode'] ?? 'wal'));
+  const pool = new SqlitePool(file, { name: 'app', ...options }, clock);
+  t.teardown(() => pool.close({ timeout: 0 }));
+  const told: PoolEvents['replace'][] = [];
+  pool.on('replace', (event) => told.push(event));
+  const names = () =>
+    pool.all('SELECT name FROM item').then((rows) => rows.map((row) => (row as { name: string }).name));
+  t.deepEqual(await names(), ['former']);
+  return { clock, pool, file, told, names };
+}
+
+function removeAll(file: string): void {
+  for (const end of ['', '-wal', '-shm']) rmSync(`${file}${end}`, { force: true });
+}
+
+/** Nobody is given a connection for as long as one to the former is in use. */
+async function refused(t: ExecutionContext, pool: SqlitePool, clock: FakeClock, leftover: string): Promise<void> {
+  const attempt = t.throwsAsync<Error>(pool.withConnection(() => {}, { fresh: true, timeout: 10 }));
+  await clock.pass(10);
+  const error = await attempt;
+  const reasons = `${error.message} ${(error?.cause as Error | undefined)?.message}`;
+  t.true(reasons.includes(`${leftover}" is still there`), reasons);
+}
+
+function integrity(t: ExecutionContext, file: string): void {
+  const db = new Database(file, { readonly: true });
+  t.is(db.pragma('integrity_check', { simple: true }), 'ok');
+  db.close();
+}
+
+test('a file that is properly replaced is found within a second, by readers and writers', async (t) => {
+  const { clock, pool, file, told, names } = await opened(t);
+  await pool.run("INSERT INTO item VALUES ('late')");
+  removeAll(file);
+  makeFile(file, 'present');
+  await clock.pass(1000);
+  await pool.run("INSERT INTO item VALUES ('new')");
+  t.deepEqual(await names(), ['present', 'new']);
+  t.like(told[0], { target: file, reason: 'another file is in its place', retired: 2 });
+  t.is(told.length, 1);
+  t.like(pool.stats(), { leased: 0, waiting: 0, laneHeld: 0, laneWaiting: 0 });
+  await pool.close();
+  t.deepEqual(readdirSync(dirname(file)), ['app.db']);
+  integrity(t, file);
+});
+
+test('a file that is moved over the open one is not opened beside the write-ahead log of the former', async (t) => {
+  const { clock, pool, file, told, names } = await opened(t);
+  // SQLite itself would apply this to the new file, and call the result intact.
+  await pool.run("UPDATE item SET name = 'mixture'");
+  const other = makeFile(join(dirname(file), 'other.db'), 'present');
+  renameSync(other, file);
+  await clock.pass(1000);
+  const error = await t.throwsAsync<Error>(names, { code: 'ERR_LEASEHOLD_OPEN' });
+  t.true(error.message.includes(`"${file}-wal" is still there, which belongs to the former`), error.message);
+  t.is(told.length, 1);
+  await t.throwsAsync(pool.run("INSERT INTO item VALUES ('new')"), { code: 'ERR_LEASEHOLD_OPEN' });
+  for (const end of ['-wal', '-shm']) rmSync(`${file}${end}`);
+  await clock.pass(2000);
+  t.deepEqual(await names(), ['present'], 'and what is left of the former is not in it');
+  await pool.run("INSERT INTO item VALUES ('new')");
+  t.deepEqual(await names(), ['present', 'new']);
+  integrity(t, file);
+});
+
+test('an empty log of the former is in nobody’s way once its connections are closed', async (t) => {
+  const { clock, pool, file, names } = await opened(t);
+  await pool.checkpoint('truncate');
+  const other = makeFile(join(dirname(file), 'other.db'), 'present');
+  await pool.withConnection(async (db) => {
+    db.exec('BEGIN');
+    db.prepare('SELECT * FROM item').all();
+    renameSync(other, file);
+    await clock.pass(1000);
+    // On the connection in use more could be written to the log, of which the new file would then be taken to consist.
+    await refused(t, pool, clock, '-wal');
+  });
+  await clock.pass(2000);
+  t.deepEqual(await names(), ['present']);
+  integrity(t, file);
+});
+
+test('a file that is gone is not made anew beside its log, and is as it was when it is back', async (t) => {
+  const { clock, pool, file, told, names } = await opened(t);
+  await pool.run("INSERT INTO item VALUES ('kept')");
+  renameSync(file, `${file}.away`);
+  await clock.pass(1000);
+  const error = await t.throwsAsync<Error>(names, { code: 'ERR_LEASEHOLD_OPEN' });
+  t.regex(error.message, /The file is gone, but ".*-wal" is still there/);
+  t.false(existsSync(file));
+  t.like(told[0], { reason: 'its file is gone' });
+  renameSync(`${file}.away`, file);
+  await clock.pass(2000);
+  t.deepEqual(await names(), ['former', 'kept'], 'nothing that was committed is lost');
+});
+
+test('a file that is removed with all that belongs to it is made anew, as at the first time', async (t) => {
+  const { clock, pool, file, told } = await opened(t);
+  removeAll(file);
+  await clock.pass(1000);
+  await t.throwsAsync(pool.get('SELECT * FROM item'), { message: /no such table/ });
+  t.like(told[0], { reason: 'its file is gone' });
+  await pool.run('CREATE TABLE item (name TEXT)');
+  t.true(existsSync(file));
+});
+
+test('a link that is made to lead elsewhere counts as a replacement', async (t) => {
+  const target = temporaryFile(t, 'first.db');
+  const file = join(dirname(target), 'app.db');
+  symlinkSync(target, file);
+  const { clock, told, names } = await opened(t, {}, file);
+  const other = makeFile(join(dirname(file), 'second.db'), 'present');
+  rmSync(file);
+  symlinkSync(other, file);
+  await clock.pass(1000);
+  t.deepEqual(await names(), ['present']);
+  t.is(told.length, 1);
+});
+
+test('what is open on the former goes on there, and the next transaction is on the new one', async (t) => {
+  const { clock, pool, file, names } = await opened(t);
+  await pool.transaction(async (tx) => {
+    tx.prepare("INSERT INTO item VALUES ('lost')").run();
+    removeAll(file);
+    makeFile(file, 'present');
+    await clock.pass(1000);
+    t.deepEqual(await pool.withConnection((db) => db.prepare('SELECT name FROM item').pluck().all(), { fresh: true }), [
+      'present',
+    ]);
+    t.deepEqual(tx.prepare('SELECT name FROM item').pluck().all(), ['former', 'lost']);
+  });
+  await pool.transaction((tx) => void tx.prepare("INSERT INTO item VALUES ('new')").run());
+  t.deepEqual(await names(), ['present', 'new']);
+  t.like(pool.stats(), { leased: 0, waiting: 0, laneHeld: 0, laneWaiting: 0 });
+});
+
+test('a file in rollback-journal mode is not opened beside the journal of a transaction on the former', async (t) => {
+  const { clock, pool, file, names } = await opened(t, { pragmas: { journal_mode: 'delete' } });
+  const other = makeFile(join(dirname(file), 'other.db'), 'present', 'delete');
+  await pool.transaction(async (tx) => {
+    tx.prepare("UPDATE item SET name = 'mixture'").run();
+    renameSync(other, file);
+    await clock.pass(1000);
+    t.true(existsSync(`${file}-journal`));
+    await refused(t, pool, clock, '-journal');
+  });
+  await clock.pass(2000);
+  t.deepEqual(await names(), ['present']);
+  integrity(t, file);
+});
+
+test('a read-only pool follows its file, too', async (t) => {
+  const { clock, file, names, told } = await opened(t, { readonly: true, pragmas: { journal_mode: 'delete' } });
+  renameSync(makeFile(join(dirname(file), 'other.db'), 'present', 'delete'), file);
+  await clock.pass(1000);
+  t.deepEqual(await names(), ['present']);
+  t.is(told.length, 1);
+});
