@@ -25,7 +25,7 @@ export class DatabaseFile {
   /** @throws what the file system says, also where there is none */
   constructor(path: string) {
     this.#path = path;
-    this.#realPath = realpathSync(path);
+    this.#realPath = realpathSync.native(path);
     this.id = identityOf(path) ?? '';
     this.#log = identityOf(this.#logPath);
   }

@@ -43,7 +43,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     try {
       this.#setUp(raw);
       const found = isPrivate ? undefined : new DatabaseFile(file);
-      if (before !== undefined && found?.id !== before) throw new Error('it was replaced while it was opened');
+      if (before !== undefined && found?.id !== before) throw new MovedError();
       const lane = found === undefined ? new WriteLane(this.#clock) : laneOf(found.id, this.#clock);
       const connection = new SqliteConnection(raw, this.#settings, found, lane, this.#clock);
       connection.settle();
@@ -57,6 +57,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   }
 
   isTransient(error: unknown): boolean {
+    if (error instanceof MovedError) return true;
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     return /^SQLITE_(?:BUSY|LOCKED)/.test(code);
   }
@@ -156,6 +157,13 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       }
     }
     this.#checkedPragmas = true;
+  }
+}
+
+/** It is not known which file was opened. */
+class MovedError extends Error {
+  constructor() {
+    super('The file was replaced while it was being opened');
   }
 }
 

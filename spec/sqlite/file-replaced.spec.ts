@@ -6,6 +6,7 @@ import type { PoolEvents, SqlitePoolOptions } from '../../lib/index.ts';
 import { SqlitePool } from '../../lib/sqlite/pool.ts';
 import { FakeClock } from '../support/clock.ts';
 import { temporaryFile } from '../support/files.ts';
+import { settled } from '../support/gate.ts';
 
 /** A database of one row, alone: without a write-ahead log of its own. */
 function makeFile(file: string, name: string, journal = 'wal'): string {
@@ -176,4 +177,54 @@ test('a read-only pool follows its file, too', async (t) => {
   await clock.pass(1000);
   t.deepEqual(await names(), ['present']);
   t.is(told.length, 1);
+});
+
+test('a file that is replaced while it is being opened is opened again', async (t) => {
+  const file = temporaryFile(t);
+  let opens = 0;
+  class SlowDatabase extends Database {
+    constructor(path: string, options?: Database.Options) {
+      super(path, options);
+      opens++;
+      if (opens !== 1) return;
+      removeAll(path);
+      makeFile(path, 'present');
+    }
+  }
+  makeFile(file, 'former');
+  const clock = new FakeClock();
+  const pool = new SqlitePool(file, { Database: SlowDatabase as never }, clock);
+  t.teardown(() => pool.close({ timeout: 0 }));
+  const reading = pool.all('SELECT name FROM item');
+  await clock.pass(1000);
+  t.deepEqual(await reading, [{ name: 'present' }]);
+  t.is(opens, 2);
+});
+
+test('however often the file is replaced under load, each is whole, and nobody waits for ever', async (t) => {
+  const { clock, pool, file, told } = await opened(t, { max: 3 });
+  const whole = async (): Promise<void> => {
+    await pool.transaction(async (tx) => {
+      const before = tx.prepare('SELECT count(*) FROM item').pluck().get() as number;
+      tx.prepare("INSERT INTO item VALUES ('one')").run();
+      await settled();
+      t.is(tx.prepare('SELECT count(*) FROM item').pluck().get(), before + 1);
+    });
+  };
+  for (let round = 1; round <= 10; round++) {
+    const load = [
+      ...Array.from({ length: 5 }, whole),
+      ...Array.from({ length: 5 }, () => pool.get('SELECT * FROM item')),
+    ];
+    await settled();
+    removeAll(file);
+    makeFile(file, `file ${round}`);
+    await clock.pass(1000);
+    await Promise.all(load);
+    await clock.pass(1000);
+    t.true((await pool.all('SELECT name FROM item')).some((row) => (row as { name: string }).name === `file ${round}`));
+    integrity(t, file);
+  }
+  t.is(told.length, 10);
+  t.like(pool.stats(), { leased: 0, waiting: 0, laneHeld: 0, laneWaiting: 0 });
 });
