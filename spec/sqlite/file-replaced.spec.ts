@@ -193,7 +193,7 @@ test('a file that is replaced while it is being opened is opened again', async (
   }
   makeFile(file, 'former');
   const clock = new FakeClock();
-  const pool = new SqlitePool(file, { Database: SlowDatabase as never }, clock);
+  const pool = new SqlitePool(file, { Database: SlowDatabase }, clock);
   t.teardown(() => pool.close({ timeout: 0 }));
   const reading = pool.all('SELECT name FROM item');
   await clock.pass(1000);
