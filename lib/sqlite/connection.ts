@@ -40,6 +40,8 @@ export interface ConnectionSettings extends WaitSettings {
   readonly readonly: boolean;
   /** Whether each connection has a database of its own. */
   readonly isPrivate: boolean;
+  /** A connection could not be closed that nobody will have. */
+  readonly onCloseError: (error: unknown) => void;
   /** Waits that end with the pool. */
   readonly ends: Cancellations;
 }

@@ -1,5 +1,6 @@
 import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Driver, LeaseControl, Residue } from '../driver.ts';
 import { OptionsError } from '../errors.ts';
@@ -51,7 +52,11 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       this.latest = connection;
       return connection;
     } catch (error) {
-      raw.close();
+      try {
+        raw.close();
+      } catch (closeError) {
+        this.#settings.onCloseError(closeError);
+      }
       throw error;
     }
   }
@@ -106,9 +111,13 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     }
   }
 
-  close({ raw, file }: SqliteConnection): void {
+  close({ raw, file }: SqliteConnection): void | Promise<void> {
     try {
       raw.close();
+    } catch (error) {
+      // From within a statement of its own, it can be closed only when that has returned.
+      if (!(error instanceof TypeError)) throw error;
+      return setImmediate().then(() => void raw.close());
     } finally {
       if (file !== undefined) this.#forget(file.id);
     }

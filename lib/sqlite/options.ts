@@ -173,6 +173,7 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
       onWait: () => {},
       onEntered: () => {},
       onRefused: () => {},
+      onCloseError: () => {},
       ends: new Cancellations(),
       file: path,
       isPrivate,

@@ -152,6 +152,8 @@ export class Session implements Writer {
 
   /** A statement has thrown. */
   afterError(error: unknown): void {
+    // It keeps damaged pages, also when the file has been mended. A private database is nowhere else.
+    if (isDamage(error) && !this.connection.settings.isPrivate) this.lease.discard('damaged file');
     this.managed?.noteError(error);
     this.afterControl();
   }
@@ -333,4 +335,9 @@ export class Session implements Writer {
     };
     return this.notes;
   }
+}
+
+/** What SQLite says of a file that is not, or no longer, a whole database. */
+function isDamage(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^SQLITE_(?:CORRUPT|NOTADB)/.test(String(error.code));
 }

@@ -209,7 +209,12 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
     } catch (error) {
       // Until it is rolled back, the next holder must be kept from it.
       this.#session.noteTransaction();
-      connection.verb('ROLLBACK').run();
+      try {
+        connection.verb('ROLLBACK').run();
+      } catch (failure) {
+        this.#session.lease.report(failure, 'Rolling back failed');
+        this.#session.lease.discard('failed rollback');
+      }
       throw error;
     }
   }

@@ -65,6 +65,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
         this.ledger.waits('write lane', waiter.label, waiting);
         this.waitsBeside(waiter);
       },
+      onCloseError: (error) => this.events.error(error, 'Closing a connection failed'),
       onEntered: (waited) => this.#laneWaits.record(waited),
       onRefused: (error, label, waited) => {
         const kind = refusalOf(error);
