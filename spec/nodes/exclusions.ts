@@ -1,0 +1,54 @@
+import type { Part } from './parts.ts';
+
+/** A file of specs that some parts leave out. All others run everywhere, as a whole. */
+interface Exclusion {
+  readonly file: string;
+  readonly reason: string;
+  isFrom(part: Part): boolean;
+}
+
+const isCompiled = ({ compiled }: Part): boolean => compiled;
+const hasFlag = ({ flag }: Part): boolean => flag !== undefined;
+
+export const exclusions: readonly Exclusion[] = [
+  {
+    file: 'spec/architecture.spec.ts',
+    reason: 'reads the sources of lib, which are the same on every Node.js',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/bench.spec.ts',
+    reason: 'starts bench/run.ts, a tool for developers, as TypeScript',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/exports.spec.ts',
+    reason: 'builds the package from its sources; the package part does so, and installs it on each Node.js',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/nodes/run.spec.ts',
+    reason: 'is about this program, which runs as TypeScript',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/package.spec.ts',
+    reason: 'packs the checkout; the package part does so, and installs it on each Node.js',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/readme.spec.ts',
+    reason: 'runs the snippets of the README as TypeScript, with `await using` in them',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/runtime.spec.ts',
+    reason: 'starts an older Node.js, which refuses to start with a flag that it does not know',
+    isFrom: hasFlag,
+  },
+];
+
+/** Whether a part runs this file. */
+export function isRunBy(part: Part, file: string): boolean {
+  return !exclusions.some((exclusion) => exclusion.file === file && exclusion.isFrom(part));
+}
