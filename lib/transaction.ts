@@ -97,7 +97,7 @@ export class Transactions<Request extends TransactionRequest> {
     const current = this.#current;
     if (this.#broken !== undefined) throw this.#abortedError(level, this.#broken);
     if (level?.ended === true) throw this.#endedError(level);
-    if (level !== current) throw this.#busyError(current ?? level, 'other branch');
+    if (level !== current) throw this.#busyError(current, 'other branch');
     if (level === undefined) return;
     if (this.#suspect !== undefined) this.#investigate(this.#suspect);
     if (this.#failure !== undefined) throw this.#abortedError(level, this.#failure);
@@ -186,7 +186,7 @@ export class Transactions<Request extends TransactionRequest> {
   async #waitForTurn(turn: Turnstile<Level<Request>>, level: Level<Request>): Promise<void> {
     const { signal, priority, timeout } = level.request;
     const deadline = deadlineOf(level.request.since, timeout, this.#clock);
-    const timeoutError = () => this.#busyError(turn.holder ?? level, 'timeout', `${Math.round(timeout)}`);
+    const timeoutError = () => this.#busyError(turn.holder, 'timeout', `${Math.round(timeout)}`);
     await turn.enter({ holder: level, signal, priority, ...deadline, scope: undefined, timeoutError }, [this.ends]);
   }
 

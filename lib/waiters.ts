@@ -191,7 +191,7 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
 
   /** Takes out the waiter whose turn it is. One whose deadline has passed is refused on the way. */
   next(now = this.#clock.now()): Waiter<Request, Granted> | undefined {
-    while (this.#live > 0) {
+    for (;;) {
       const waiter = dequeue<Request, Granted>(this.#byTurn);
       if (waiter === undefined) return undefined;
       if (waiter.settled) continue;
@@ -200,14 +200,14 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
       else if (waiter.deadline > now) return waiter;
       else this.#expire(waiter, 1);
     }
-    return undefined;
   }
 
   /** Rejects those that were called in a scope, each with an error of its own. Returns how many. */
   rejectScope(scope: ScopeRef, makeError: () => Error): number {
     let rejected = 0;
+    // Whoever is settled has left the set.
     for (const waiter of this.#byScope.get(scope) ?? []) {
-      if (!waiter.reject(makeError())) continue;
+      waiter.reject(makeError());
       this.#hooks.onAborted();
       rejected++;
     }

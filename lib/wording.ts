@@ -44,7 +44,7 @@ export function formatCount(count: number, noun: string): string {
 const placedFrame = /:\d+:\d+\)?$/;
 const foreignFrame = /[( ]node:|[/\\]node_modules[/\\]/;
 // This package where it is linked instead of installed. Not where it is bundled: there the application is in the same file.
-const here = /\/wording\.[jt]s$/.test(import.meta.url) ? new URL('.', import.meta.url).href : undefined;
+const here = /^.*\/(?=wording\.[jt]s$)/.exec(import.meta.url)?.[0];
 // Of the application: a helper that wraps the pool, and whoever called it.
 const framesShown = 2;
 

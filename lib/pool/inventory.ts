@@ -205,9 +205,8 @@ export class Inventory<Connection extends object, Handle extends object> {
     return slot;
   }
 
-  /** Closes a connection that is not idle. Its place is free once the close has settled. A second call changes nothing. */
+  /** Closes a connection that is not idle. Its place is free once the close has settled. */
   close(slot: Slot<Connection, Handle>, reason: string): void {
-    if (!this.#slots.has(slot) || this.#closing.has(slot)) return;
     const closing = this.#tryClose(slot);
     if (!isPromiseLike(closing)) {
       this.#left(slot, reason);

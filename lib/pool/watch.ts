@@ -125,9 +125,9 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
 
   /** Its handle is gone, so nobody can release it any more. */
   #recover(lease: SlotLease<Connection, Handle>): void {
-    if (lease.ended) return;
     this.#leaked('dropped', lease, this.#context.clock.now());
-    void lease.release('dropped');
+    // A listener may have taken it away.
+    if (!lease.ended) void lease.release('dropped');
   }
 
   #leaked(kind: 'overdue' | 'dropped', lease: SlotLease<Connection, Handle>, now: number): void {
