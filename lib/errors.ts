@@ -210,6 +210,25 @@ export class AbortError extends Error {
   }
 }
 
+/** Whether it is an error. Never throws, whatever it is: `instanceof` does, for a proxy that was revoked. */
+export function isError(value: unknown): value is Error {
+  try {
+    return value instanceof Error;
+  } catch {
+    return false;
+  }
+}
+
+/** A text of an error of somebody else, `undefined` where that is none: a getter may throw, or give anything. */
+export function textOf(error: Error, name: 'name' | 'message' | 'code'): string | undefined {
+  try {
+    const text: unknown = Reflect.get(error, name);
+    return typeof text === 'string' ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function kindOf(value: unknown): string {
   return ['string', 'number', 'bigint'].includes(typeof value) ? `a ${typeof value}` : describeValue(value);
 }
@@ -219,25 +238,35 @@ function describeValue(value: unknown): string {
   if (typeof value === 'string') {
     return value.length <= 60 ? printable(JSON.stringify(value)) : `a string of ${value.length} characters`;
   }
-  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'bigint')
+    return value === BigInt.asIntN(64, value) ? `${value}n` : 'a bigint of more than 64 bits';
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'symbol') return 'a symbol';
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value === 'object' && value !== null) return isArray(value) ? 'an array' : 'an object';
   return String(value);
 }
 
 /** What kind of error it is. Its message may have a value in it that was bound to a statement. */
 export function describeKind(cause: unknown): string {
-  if (cause instanceof LeaseholdError || !(cause instanceof Error)) return describeCause(cause);
-  return `${printable(cause.name)}${codeOf(cause)}`;
+  if (!isError(cause) || cause instanceof LeaseholdError) return describeCause(cause);
+  return `${printable(textOf(cause, 'name') ?? 'an error')}${codeOf(cause)}`;
 }
 
 function codeOf(cause: Error): string {
-  return 'code' in cause && typeof cause.code === 'string' ? ` (${printable(cause.code)})` : '';
+  const code = textOf(cause, 'code');
+  return code === undefined ? '' : ` (${printable(code)})`;
 }
 
+/** What went wrong, as far as whoever threw it says so. Never throws. */
 export function describeCause(cause: unknown): string {
-  if (!(cause instanceof Error)) return describeValue(cause);
-  return `${printable(cause.message)}${codeOf(cause)}`;
+  if (!isError(cause)) return describeValue(cause);
+  return `${printable(textOf(cause, 'message') ?? 'an error without a message')}${codeOf(cause)}`;
+}
+
+function isArray(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false;
+  }
 }

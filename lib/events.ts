@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Channel } from 'node:diagnostics_channel';
 import { eventChannels, type PoolMessage } from './channels.ts';
-import { OptionsError } from './errors.ts';
+import { isError, OptionsError } from './errors.ts';
 import type { HolderInfo } from './holder.ts';
 
 /** Events of a pool and what each carries. Durations are milliseconds, `connection` and `lease` numbers of this pool. */
@@ -172,7 +172,7 @@ export class PoolEmitter {
 
   /** Reports a failure that nobody awaits. */
   error(error: unknown, context: string): void {
-    if (this.has('error')) this.emit('error', error instanceof Error ? error : new Error(context, { cause: error }));
+    if (this.has('error')) this.emit('error', isError(error) ? error : new Error(context, { cause: error }));
   }
 
   #listenerFailed(name: PoolEventName, error: unknown): void {

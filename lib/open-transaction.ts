@@ -1,5 +1,5 @@
 import { type Frame, frames, frameWithin } from './context.ts';
-import { AbortError } from './errors.ts';
+import { AbortError, isError } from './errors.ts';
 import type { OpenPart, Scope } from './scope.ts';
 import { TransactionBusyError, TransactionEndedError } from './transaction-errors.ts';
 
@@ -147,7 +147,7 @@ export class OpenTransaction<Handle extends object> implements AsyncDisposable {
   async rollback(reason?: unknown): Promise<void> {
     if (!this.#isAsked) {
       this.#isAsked = true;
-      this.#reason = reason instanceof Error ? reason : undefined;
+      this.#reason = isError(reason) ? reason : undefined;
       this.#undo(this.#endedError());
     }
     // A failure to roll back is reported to the pool's listeners.

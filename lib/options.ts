@@ -2,6 +2,16 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ConnectionInfo } from './driver.ts';
 import { OptionsError } from './errors.ts';
 import type { Label, SignalSource } from './holder.ts';
+import {
+  checkCallOptions,
+  checkOption,
+  checkOptions,
+  isAccepted,
+  noOptions,
+  type Rule,
+  refuseUnknown,
+  rules,
+} from './rules.ts';
 
 /** Which idle connection the next acquire gets: the one used last, or the one unused for longest. */
 export type IdleOrder = 'lifo' | 'fifo';
@@ -167,45 +177,6 @@ export function bindHooks<Connection, Handle>(hooks: PoolHooks<Connection, Handl
   };
 }
 
-/** How one option is checked: says what is allowed, and whether a value is. */
-export interface Rule {
-  readonly allowed: string;
-  accepts(value: unknown): boolean;
-}
-
-export const rules = {
-  integerFrom: (least: number): Rule => ({
-    allowed: `an integer from ${least}`,
-    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= least,
-  }),
-  integerBetween: (least: number, most: number): Rule => ({
-    allowed: `an integer from ${least} to ${most}`,
-    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
-  }),
-  countFrom: (least: number): Rule => ({
-    allowed: `an integer from ${least}, or Infinity`,
-    accepts: (value) => value === Infinity || (Number.isSafeInteger(value) && (value as number) >= least),
-  }),
-  duration: {
-    allowed: 'a number of milliseconds above 0, or Infinity',
-    accepts: (value) => typeof value === 'number' && value > 0,
-  },
-  durationFromZero: {
-    allowed: 'a number of milliseconds from 0, or Infinity',
-    accepts: (value) => typeof value === 'number' && value >= 0,
-  },
-  finite: { allowed: 'a finite number', accepts: (value) => Number.isFinite(value) },
-  boolean: { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
-  function: { allowed: 'a function', accepts: (value) => typeof value === 'function' },
-  text: { allowed: 'a string that is not empty', accepts: (value) => typeof value === 'string' && value !== '' },
-  label: { allowed: 'a string', accepts: (value) => typeof value === 'string' },
-  signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
-  oneOf: (...values: readonly string[]): Rule => ({
-    allowed: values.map((value) => `'${value}'`).join(' or '),
-    accepts: (value) => values.includes(value as string),
-  }),
-} as const satisfies Record<string, Rule | ((...args: never[]) => Rule)>;
-
 export const poolRules = {
   name: rules.text,
   max: rules.integerFrom(1),
@@ -243,7 +214,7 @@ const openScopeRules = {
     accepts: (value) => typeof value === 'function' || value instanceof AbortSignal,
   },
 } as const satisfies Record<keyof OpenScopeOptions, Rule>;
-const scopeRules = { ...acquireRules, fresh: rules.boolean } as const satisfies Record<keyof ScopeOptions, Rule>;
+export const scopeRules = { ...acquireRules, fresh: rules.boolean } as const satisfies Record<keyof ScopeOptions, Rule>;
 export const readRules = {
   ...acquireRules,
   nesting: rules.oneOf('savepoint', 'join', 'separate'),
@@ -252,37 +223,16 @@ const closeRules = { timeout: rules.durationFromZero } as const satisfies Record
 const statsRules = { by: rules.oneOf('label') } as const satisfies Record<keyof StatsOptions, Rule>;
 const resizeRules = { max: poolRules.max, min: poolRules.min } as const;
 
-const noOptions: Readonly<Record<string, never>> = Object.freeze({});
-
-/**
- * Checks every enumerable property of `options` against `known`. An option whose value is `undefined` counts as absent.
- * @throws OptionsError for the first that is unknown or not accepted.
- */
-export function checkOptions(options: unknown, known: Readonly<Record<string, Rule>>): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new OptionsError('options', options, 'an object');
-  }
-  for (const key in options) {
-    const value = (options as Record<string, unknown>)[key];
-    const rule = Object.hasOwn(known, key) ? known[key] : undefined;
-    if (rule === undefined) throw unknownOption(key, value, Object.keys(known));
-    if (value !== undefined && !rule.accepts(value))
-      throw new OptionsError(key, value, rule.allowed, remedy(key, value));
-  }
-}
-
-/** The options of one call, which may be left out. @throws OptionsError */
-export function checkCallOptions<Options extends object>(
-  options: Options | undefined,
-  known: Readonly<Record<string, Rule>>,
-): Options {
-  if (options === undefined) return noOptions as Options;
-  checkOptions(options, known);
-  return options;
-}
-
+// Written out, because they are checked with every lease: in a loop over the rules it takes half of that again.
 export function checkAcquireOptions(options: AcquireOptions | undefined): AcquireOptions {
-  return checkCallOptions(options, acquireRules);
+  if (options === undefined) return noOptions;
+  refuseUnknown(options, acquireRules);
+  const { label, signal, timeout, priority } = options;
+  if (label !== undefined) checkOption('label', label, acquireRules.label);
+  if (signal !== undefined) checkOption('signal', signal, acquireRules.signal);
+  if (timeout !== undefined) checkOption('timeout', timeout, acquireRules.timeout);
+  if (priority !== undefined) checkOption('priority', priority, acquireRules.priority);
+  return { label, signal, timeout, priority };
 }
 
 /** The options of a call that has values beside them: what is none may be one of these, in the wrong place. */
@@ -295,11 +245,26 @@ export function checkStatementOptions(options: AcquireOptions | undefined): Acqu
 }
 
 export function checkScopeOptions(options: ScopeOptions | undefined): ScopeOptions {
-  return checkCallOptions(options, scopeRules);
+  if (options === undefined) return noOptions;
+  refuseUnknown(options, scopeRules);
+  const { label, signal, timeout, priority, fresh } = options;
+  if (label !== undefined) checkOption('label', label, scopeRules.label);
+  if (signal !== undefined) checkOption('signal', signal, scopeRules.signal);
+  if (timeout !== undefined) checkOption('timeout', timeout, scopeRules.timeout);
+  if (priority !== undefined) checkOption('priority', priority, scopeRules.priority);
+  if (fresh !== undefined) checkOption('fresh', fresh, scopeRules.fresh);
+  return { label, signal, timeout, priority, fresh };
 }
 
 export function checkOpenScopeOptions(options: OpenScopeOptions | undefined): OpenScopeOptions {
-  return checkCallOptions(options, openScopeRules);
+  const checked = checkCallOptions(options, openScopeRules);
+  const { signal } = checked;
+  return typeof signal === 'function' ? { ...checked, signal: () => checkSignal(signal()) } : checked;
+}
+
+function checkSignal(signal: unknown): AbortSignal {
+  if (isAccepted(rules.signal, signal)) return signal as AbortSignal;
+  throw new OptionsError('signal', signal, rules.signal.allowed);
 }
 
 export function checkCloseOptions(options: CloseOptions | undefined): CloseOptions {
@@ -307,8 +272,7 @@ export function checkCloseOptions(options: CloseOptions | undefined): CloseOptio
 }
 
 export function checkStatsOptions(options: StatsOptions | undefined): StatsOptions | undefined {
-  if (options !== undefined) checkOptions(options, statsRules);
-  return options;
+  return options === undefined ? undefined : checkOptions(options, statsRules);
 }
 
 /** The next `max` and `min` of a pool. */
@@ -316,20 +280,12 @@ export function checkResize(
   change: { readonly max?: number | undefined; readonly min?: number | undefined },
   now: { readonly max: number; readonly min: number },
 ): { max: number; min: number } {
-  checkOptions(change, resizeRules);
-  const max = change.max ?? now.max;
+  const asked = checkOptions(change, resizeRules);
+  const max = asked.max ?? now.max;
   // A smaller `max` takes an unmentioned `min` down with it; a `min` that was asked for is held to it.
-  const min = change.min ?? Math.min(now.min, max);
+  const min = asked.min ?? Math.min(now.min, max);
   checkMin(min, max);
   return { max, min };
-}
-
-export function checkFunction(fn: unknown, name: string): void {
-  if (typeof fn !== 'function') throw new OptionsError(name, fn, 'a function');
-}
-
-export function checkDuration(name: string, value: unknown): void {
-  if (!rules.durationFromZero.accepts(value)) throw new OptionsError(name, value, rules.durationFromZero.allowed);
 }
 
 /** Defaults filled in, `min` held to `max`, frozen. The values must have passed `poolRules`. */
@@ -360,36 +316,4 @@ export const defaultMax = 8;
 
 function checkMin(min: number, max: number): void {
   if (min > max) throw new OptionsError('min', min, `an integer from 0 to "max", which is ${max}`);
-}
-
-function remedy(option: string, value: unknown): string {
-  if (value === 0 && (option === 'acquireTimeout' || option === 'timeout')) {
-    return 'To get a connection only if one is free at once, call tryAcquire().';
-  }
-  return '';
-}
-
-function unknownOption(key: string, value: unknown, known: readonly string[]): OptionsError {
-  const near = known.find((name) => isNear(key, name));
-  return new OptionsError(
-    key,
-    value,
-    `one of ${known.join(', ')}`,
-    near === undefined ? 'There is no such option.' : `There is no such option. Did you mean "${near}"?`,
-  );
-}
-
-/** Same letters in another case, or one letter added, left out, changed or swapped with its neighbour. */
-function isNear(given: string, name: string): boolean {
-  const a = given.toLowerCase().replaceAll(/[-_]/g, '');
-  const b = name.toLowerCase();
-  if (a === b) return true;
-  if (Math.abs(a.length - b.length) > 1) return false;
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start++;
-  let end = 0;
-  while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end++;
-  const [restA, restB] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
-  if (restA.length <= 1 && restB.length <= 1) return true;
-  return restA.length === 2 && restB.length === 2 && restA[0] === restB[1] && restA[1] === restB[0];
 }

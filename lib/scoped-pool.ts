@@ -1,25 +1,24 @@
-import { type Frame, frames, scopeIn, withScopeOf } from './context.ts';
-import { AbortError, NoConnectionError, NoScopeError, ScopeEndedError } from './errors.ts';
+import { type Frame, frames, withScopeOf } from './context.ts';
+import { AbortError, NoConnectionError, NoScopeError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
 import { joinSignals, type Label, ScopeRef, type SignalSource, signalWithin } from './holder.ts';
 import {
   type AcquireOptions,
   checkAcquireOptions,
-  checkFunction,
   checkOpenScopeOptions,
   checkScopeOptions,
   type OpenScopeOptions,
   type ScopeOptions,
 } from './options.ts';
-import { Pool } from './pool/pool.ts';
-import type { Call, Entry } from './pool/request.ts';
+import type { Entry } from './pool/request.ts';
 import { handleOf, type SlotLease } from './pool/slot.ts';
+import { checkFunction } from './rules.ts';
 import { OpenScope, Scope, type ScopeKeeper } from './scope.ts';
-import { TransactionEndedError } from './transaction-errors.ts';
-import { formatCount, printable, stackOf } from './wording.ts';
+import { type CallRequest, SharingPool } from './sharing-pool.ts';
+import { formatCount, printable } from './wording.ts';
 
 /** A pool whose leases follow the async context: at most one bound to each logical request. */
-export class ScopedPool<Connection extends object, Handle extends object> extends Pool<Connection, Handle> {
+export class ScopedPool<Connection extends object, Handle extends object> extends SharingPool<Connection, Handle> {
   #lastScopeId = 0;
   readonly #keeper: ScopeKeeper<Handle> = {
     end: (scope) => this.#end(scope as Scope<Connection, Handle>),
@@ -42,10 +41,10 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
       const outer = this.liveScope(around);
       if (!checked.fresh) {
         this.refuseAborted(around);
-        this.#refuseOrphan(outer);
+        this.refuseOrphan(outer);
       }
       if (outer !== undefined && !checked.fresh && (outer.binding !== undefined || outer.bound !== undefined)) {
-        return this.#withShared(outer, fn, checked, around, this.#callAfter(outer, this.withConnection));
+        return this.#withShared(outer, fn, checked, around, this.sharingIn(outer, checked, this.withConnection));
       }
       // Held by the scope to come, so the one around is not named as holder: it will get the lease back by itself.
       return this.runBound(this.take(checked, this.withConnection, outer?.ref), fn, outer, around);
@@ -60,11 +59,12 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     fn: (db: Handle) => Result,
     options: ScopeOptions,
     around: Frame | undefined,
-    call: Call | undefined,
+    request: CallRequest | undefined,
   ): Promise<Awaited<Result>> {
-    const shared = outer.binding === undefined ? outer.bound : await this.sharedBy(outer);
+    const { binding, bound } = outer;
+    const shared = binding === undefined ? bound : await this.sharedBy(outer, binding, request as CallRequest);
     if (shared === undefined) {
-      const taken = this.take(options, this.withConnection, outer.ref, undefined, call);
+      const taken = this.takeLate(request as CallRequest, this.withConnection, outer.ref);
       return this.runBound(taken, fn, outer, around);
     }
     if (options.signal?.aborted) throw new AbortError(options.signal);
@@ -150,32 +150,35 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
    */
   async connection(options?: AcquireOptions): Promise<Handle> {
     const checked = checkAcquireOptions(options);
-    const call = this.#callAfter(this.liveScope(), this.connection);
-    return this.bindHere((ref) => this.take(checked, this.connection, ref, ref, call), checked.label !== undefined);
-  }
-
-  /** What to take a connection with, where another call is about to bind one and may fail. */
-  #callAfter(scope: Scope<Connection, Handle> | undefined, entry: Entry): Call | undefined {
-    return scope?.binding === undefined ? undefined : this.requests.callOf(entry);
+    const request = this.sharingIn(this.liveScope(), checked, this.connection);
+    const take = (ref: ScopeRef) =>
+      request === undefined
+        ? this.take(checked, this.connection, ref, ref)
+        : this.takeLate(request, this.connection, ref, ref);
+    return this.bindHere(take, checked.label !== undefined, request);
   }
 
   /** The connection of the current scope; binds what `take` gets if the scope has none. */
   protected async bindHere(
-    take: (ref: ScopeRef) => SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
+    take: (ref: ScopeRef, isLate: boolean) => SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
     keepsLabel: boolean,
+    request: CallRequest | undefined,
+    isLate = false,
   ): Promise<Handle> {
     const scope = this.innermost(frames.getStore());
     if (scope === undefined) throw new NoScopeError(this.name);
     if (scope.ended) throw this.endedError(scope);
     if (scope.bound !== undefined) return scope.bound;
-    this.#refuseOrphan(scope);
+    this.refuseOrphan(scope);
     if (scope.binding !== undefined) {
-      const shared = await this.sharedBy(scope);
+      const shared = await this.sharedBy(scope, scope.binding, request as CallRequest);
       if (shared !== undefined) return shared;
       // What failed was another's call, with its own deadline and signal.
-      return this.bindHere(take, keepsLabel);
+      return this.bindHere(take, keepsLabel, request, true);
     }
-    scope.binding = this.#bind(scope, take(scope.ref), keepsLabel);
+    const taken = take(scope.ref, isLate);
+    scope.binding = this.#bind(scope, taken, keepsLabel);
+    if (taken instanceof Promise) this.bindsLater(scope.binding);
     return scope.binding;
   }
 
@@ -197,57 +200,19 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   /** Runs `fn` on the bound connection where there is one, else on one taken for as long as `fn` runs, bound to nothing. */
   protected async borrow<Result>(
     fn: (db: Handle, connection: Connection) => Result,
-    options: AcquireOptions,
+    request: CallRequest,
     entry: Entry,
-    call?: Call,
+    isLate = false,
   ): Promise<Awaited<Result>> {
     const scope = this.liveScope();
-    const sharing = this.shared(scope, options.signal);
-    const mayTake = sharing === undefined || sharing instanceof Promise;
-    const made = call ?? (mayTake ? this.requests.callOf(entry) : undefined);
-    const shared = await sharing;
+    const sharing = this.shared(scope, request);
+    // Not awaited where there is nothing to wait for: the deadline counts from the call.
+    const shared = sharing === undefined ? undefined : await sharing;
     if (shared !== undefined && scope?.lease !== undefined) return await fn(shared, scope.lease.slot.connection);
     // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
-    return this.lendTo(fn, this.take(options, entry, scope?.ref, undefined, made));
-  }
-
-  /** The connection of a scope for a call with this signal, `undefined` where it has none. */
-  protected shared(
-    scope: Scope<Connection, Handle> | undefined,
-    signal: AbortSignal | undefined,
-  ): Handle | undefined | Promise<Handle | undefined> {
-    if (scope?.binding !== undefined) {
-      return this.sharedBy(scope).then((handle) => {
-        if (handle !== undefined && signal?.aborted) throw new AbortError(signal);
-        return handle;
-      });
-    }
-    const handle = scope?.bound;
-    if (handle === undefined) this.#refuseOrphan(scope);
-    else if (signal?.aborted) throw new AbortError(signal);
-    return handle;
-  }
-
-  /**
-   * Refuses code of a transaction that was rolled back for its signal: what it meant for a part of that would commit by itself.
-   * @throws AbortError
-   */
-  protected refuseAborted(around: Frame | undefined): void {
-    for (let level = around?.level; level !== undefined; level = level.around) {
-      const { lease, signal } = level;
-      if (level.ended && signal?.aborted === true && lease.poolId === this.id) throw new AbortError(signal);
-    }
-  }
-
-  /** Refuses code of a transaction whose lease was taken away: on another connection it would commit by itself. */
-  #refuseOrphan(scope: Scope<Connection, Handle> | undefined): void {
-    const lease = scope?.lease;
-    if (lease?.ended !== true) return;
-    const isLost = lease.transactions === 'lost' && lease.wasTakenAway;
-    if (scope?.extent === 'transaction' || isLost) throw lease.endedError();
-    for (let level = frames.getStore()?.level; level !== undefined; level = level.around) {
-      if (level.lease === lease) throw lease.endedError();
-    }
+    if (isLate || sharing !== undefined) return this.lendTo(fn, this.takeLate(request, entry, scope?.ref));
+    const call = request.site && { since: undefined, site: request.site };
+    return this.lendTo(fn, this.take(request, entry, scope?.ref, undefined, call));
   }
 
   /** Runs `fn` on a lease, bound to nothing, which goes back whatever happens. */
@@ -265,21 +230,6 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     }
   }
 
-  protected override scope(): ScopeRef | undefined {
-    return this.liveScope()?.ref;
-  }
-
-  /** The innermost scope of this pool in a frame, ended or not. */
-  protected innermost(around: Frame | undefined): Scope<Connection, Handle> | undefined {
-    return scopeIn(around, this) as Scope<Connection, Handle> | undefined;
-  }
-
-  /** The same, unless it has ended. */
-  protected liveScope(around = frames.getStore()): Scope<Connection, Handle> | undefined {
-    const scope = this.innermost(around);
-    return scope === undefined || scope.ended ? undefined : scope;
-  }
-
   #openScope(
     label: Label | undefined,
     signal: SignalSource | undefined,
@@ -289,16 +239,6 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const parent = outer === undefined || outer.ended ? undefined : outer.ref;
     if (parent !== undefined) parent.open++;
     return new Scope(new ScopeRef(++this.#lastScopeId, label ?? inherited(parent), signal, parent), extent);
-  }
-
-  /** The connection that another call is about to bind, `undefined` where that fails. */
-  protected async sharedBy(scope: Scope<Connection, Handle>): Promise<Handle | undefined> {
-    try {
-      await scope.binding;
-    } catch {
-      // Told to the one who called.
-    }
-    return scope.ended ? undefined : scope.bound;
   }
 
   async #bind(
@@ -316,15 +256,6 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     } finally {
       scope.binding = undefined;
     }
-  }
-
-  /** What work gets that outlived its scope. */
-  protected endedError({ ref, extent }: Scope<Connection, Handle>): Error {
-    return extent === 'transaction' ? new TransactionEndedError(this.name, ref.label) : this.scopeEnded(ref);
-  }
-
-  protected scopeEnded({ id, label, endedAt, site }: ScopeRef): ScopeEndedError {
-    return new ScopeEndedError(this.name, id, label, Math.max(0, this.clock.now() - endedAt), stackOf(site));
   }
 
   /** Ends a scope: what waits in it is cancelled, its lease released. Never throws or rejects. */
@@ -369,6 +300,8 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     const makeError = () => this.endedError(scope);
     const traces: string[] = [];
     const acquires = this.cancelWaiters(ref, makeError);
+    // They wait for one of those, which count.
+    this.cancelSharing(scope, makeError);
     if (acquires > 0) traces.push(formatCount(acquires, 'queued acquire'));
     // What still waits does so in detached scopes within this one, and no longer holds up those around it.
     for (let around = ref.parent; around !== undefined; around = around.parent) around.waiting -= ref.waiting;

@@ -43,11 +43,12 @@ export abstract class TransactionalPool<
   /** The managed transactions of whoever has this handle. */
   protected abstract transactionsOf(handle: Handle): Transactions<Request>;
 
-  /** Takes a connection for one transaction. */
+  /** Takes a connection for one transaction. One that is late has waited for something else, and has what is left of its time. */
   protected abstract takeFor(
     request: Request,
     entry: Entry,
     scope: ScopeRef | undefined,
+    isLate: boolean,
   ): SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>;
 
   /** Whether a transaction failed for a reason that may be gone when it is run again. */
@@ -161,11 +162,12 @@ export abstract class TransactionalPool<
     around: Frame | undefined,
   ): Promise<Awaited<Result>> {
     const run = (tx: Handle, frame = around) => this.transactionsOf(tx).run(() => fn(tx), request, frame);
-    const own = () => this.runBound(this.takeFor(request, entry, scope?.ref), run, scope, around, 'transaction');
+    const own = (isLate = false) =>
+      this.runBound(this.takeFor(request, entry, scope?.ref, isLate), run, scope, around, 'transaction');
     if (request.nesting === 'separate') return own();
-    const shared = this.shared(scope, request.signal);
+    const shared = this.shared(scope, request);
     if (shared === undefined) return own();
-    return shared instanceof Promise ? shared.then((tx) => (tx === undefined ? own() : run(tx))) : run(shared);
+    return shared instanceof Promise ? shared.then((tx) => (tx === undefined ? own(true) : run(tx))) : run(shared);
   }
 
   /** Whether it is part of a transaction around it: to run only the part again would not help. */

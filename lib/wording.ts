@@ -4,7 +4,8 @@ import type { HolderInfo, Site, WriteHolder } from './holder.ts';
 
 // Controls, line and paragraph separators, and the bidi overrides: what could break out of a line of a log or
 // reorder it.
-const unprintable = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
+const unprintable = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+const reordering = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 // Of a text from outside: a message with the label of a whole request body helps nobody.
 const longestText = 500;
@@ -12,7 +13,17 @@ const longestText = 500;
 /** Makes text from outside safe for one line of a message. */
 export function printable(text: string): string {
   const shown = text.length > longestText ? `${text.slice(0, longestText)}…` : text;
-  return shown.replace(unprintable, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  // Half of a pair, be it cut here, can be written in no encoding.
+  return shown.toWellFormed().replace(unprintable, escaped);
+}
+
+/** What `util.inspect` made, which escapes everything but marks that turn the direction of text. */
+export function inOrder(inspected: string): string {
+  return inspected.replace(reordering, escaped);
+}
+
+function escaped(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** `lease #3 "GET /a" of "app"`, or what can be said of it. */

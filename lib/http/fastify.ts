@@ -1,6 +1,6 @@
 import { NoConnectionError, OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
-import { rules } from '../options.ts';
+import { rules } from '../rules.ts';
 import { Cover, type EndableResponse, HeldEnd } from './held-end.ts';
 import {
   type Anchor,

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { AbortError, LeaseholdError } from '../errors.ts';
+import { AbortError, isError, LeaseholdError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
-import { checkFunction } from '../options.ts';
+import { checkFunction } from '../rules.ts';
 import { transactExchange } from './exchange.ts';
 import type { EndableResponse } from './held-end.ts';
 import {
@@ -132,7 +132,7 @@ function endingWith<Result>(own: RequestScope, run: () => Result): Result {
 /** Whether a handler has failed only because the client is gone, by itself or by what makes an error of that error. */
 function isOfLeaving(own: RequestScope, error: unknown): boolean {
   if (!own.signal.aborted) return false;
-  for (let cause = error; cause instanceof Error; { cause } = cause) {
+  for (let cause = error; isError(cause); { cause } = cause) {
     if (cause instanceof AbortError || cause instanceof LeaseholdError) return true;
   }
   return false;

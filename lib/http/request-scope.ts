@@ -1,7 +1,7 @@
 import { type Frame, frames } from '../context.ts';
 import { isWithin, type ScopeRef } from '../holder.ts';
 import type { OpenScope, OpenScopeOptions } from '../index.ts';
-import { checkOptions, type Rule, rules } from '../options.ts';
+import { checkOptions, type Rule, rules } from '../rules.ts';
 
 /** What the adapters need of a pool. */
 export interface RequestPool<Handle extends object = object> {
@@ -59,8 +59,7 @@ export function requestOptions<Request>(
   route: (request: Request) => string | undefined,
   known: Readonly<Record<string, Rule>> = scopeOfRequestRules,
 ): { readonly eager: boolean; readonly label: (request: Request) => string | undefined } {
-  checkOptions(options, known);
-  const { eager = false, label = route } = options;
+  const { eager = false, label = route } = checkOptions(options, known);
   return { eager, label: typeof label === 'string' ? () => label : label };
 }
 

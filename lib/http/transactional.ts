@@ -1,4 +1,4 @@
-import { checkFunction, checkOptions, type Rule, rules } from '../options.ts';
+import { checkFunction, checkOptions, type Rule, rules } from '../rules.ts';
 import type { RequestPool, RequestTransactionOptions } from './request-scope.ts';
 
 /** Options of `transactional`. */
@@ -34,8 +34,7 @@ export interface TransactionalSettings {
 /** @throws OptionsError */
 export function transactionalSettings(options: TransactionalOptions, handler: unknown): TransactionalSettings {
   checkFunction(handler, 'handler');
-  checkOptions(options, transactionalRules);
-  const { rollbackFrom = Infinity, ...transaction } = options;
+  const { rollbackFrom = Infinity, ...transaction } = checkOptions(options, transactionalRules);
   return { transaction, rollbackFrom };
 }
 

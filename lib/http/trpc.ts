@@ -1,5 +1,5 @@
 import type { OpenScope } from '../index.ts';
-import { checkOptions, type Rule, rules } from '../options.ts';
+import { checkOptions, type Rule, rules } from '../rules.ts';
 import { type RequestPool, requestOptions, type ScopeOfRequestOptions } from './request-scope.ts';
 import { type TransactionalOptions, transact, transactionalSettings } from './transactional.ts';
 
@@ -94,8 +94,7 @@ export function transactional(
   second: TrpcTransactionalOptions = {},
 ): unknown {
   const [resolver, options] = typeof first === 'function' ? [first, second] : [undefined, first];
-  checkOptions(options, transactionalRules);
-  const { transaction } = transactionalSettings(options, resolver ?? isOk);
+  const { transaction } = transactionalSettings(checkOptions(options, transactionalRules), resolver ?? isOk);
   return (call: MiddlewareCall<TrpcResult>): Promise<unknown> => {
     const asked = { label: procedureOf(call), ...transaction, signal: call.signal };
     if (resolver === undefined) return transact(pool, () => call.next(), isOk, asked);

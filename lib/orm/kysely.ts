@@ -1,6 +1,6 @@
 import type { DatabaseIntrospector, Dialect, DialectAdapter, Driver, QueryCompiler } from 'kysely';
 import { SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
-import { checkOptions, type Rule, rules } from '../options.ts';
+import { checkOptions, type Rule, rules } from '../rules.ts';
 import type { SqlitePool } from '../sqlite/pool.ts';
 import { LeaseholdAdapter } from './kysely/adapter.ts';
 import { LeaseholdDriver } from './kysely/driver.ts';
@@ -39,11 +39,11 @@ export class LeaseholdDialect implements Dialect {
 
   /** @throws OptionsError */
   constructor(config: LeaseholdDialectConfig) {
-    checkOptions(config, configRules);
+    const { pool, migrationTimeout = 60_000 } = checkOptions(config, configRules);
     // The rule lets pass what is not given.
-    if (config.pool === undefined) checkOptions({ pool: null }, configRules);
-    this.#pool = config.pool;
-    this.#migrationTimeout = config.migrationTimeout ?? 60_000;
+    if (pool === undefined) checkOptions({ pool: null }, configRules);
+    this.#pool = pool;
+    this.#migrationTimeout = migrationTimeout;
   }
 
   createDriver(): Driver {

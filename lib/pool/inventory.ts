@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Driver } from '../driver.ts';
-import { OpenError, OptionsError } from '../errors.ts';
+import { isError, OpenError, OptionsError } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { PoolSettings } from '../options.ts';
 import type { PoolCounters, Times } from '../stats.ts';
@@ -234,7 +234,7 @@ export class Inventory<Connection extends object, Handle extends object> {
   /** What a caller is told of a failed open. A bad option shows only then, and is no fault of the target. */
   openError(error: unknown): Error {
     const { settings, driver } = this.#context;
-    return error instanceof OptionsError ? error : new OpenError(settings.name, driver.target, error);
+    return isError(error) && error instanceof OptionsError ? error : new OpenError(settings.name, driver.target, error);
   }
 
   #tryClose(slot: Slot<Connection, Handle>): unknown {

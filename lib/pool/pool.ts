@@ -12,15 +12,16 @@ import {
   type CloseOptions,
   checkAcquireOptions,
   checkCloseOptions,
-  checkDuration,
   checkResize,
   checkStatsOptions,
   type PoolHooks,
   type PoolSettings,
   type StatsOptions,
 } from '../options.ts';
+import { checkDuration } from '../rules.ts';
 import type { LabelStats, PoolStats } from '../stats.ts';
 import type { WaiterRequest } from '../waiters.ts';
+import { inOrder } from '../wording.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Ledger } from './ledger.ts';
 import { ObservablePool } from './observable.ts';
@@ -379,7 +380,7 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
     const { name } = this;
     const { size, idle, leased, waiting, max } = this.stats();
     const facts = { name, state: this.closed ? 'closed' : 'open', size, idle, leased, waiting, max };
-    return `${this.constructor.name} ${inspect(facts, options)}`;
+    return `${this.constructor.name} ${inOrder(inspect(facts, options))}`;
   }
 
   /** Static, because a function made in the constructor would hold the pool. */

@@ -2,7 +2,6 @@ import { ClosedError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
 import { Inventory, type InventoryContext } from './inventory.ts';
 import { Lender, type LenderContext } from './lender.ts';
-import { PatienceError } from './patience.ts';
 
 /** What the stocks of one pool have in common. */
 export type StockContext<Connection extends object, Handle extends object> = Omit<
@@ -55,7 +54,7 @@ export class Stock<Connection extends object, Handle extends object> {
         }
       } catch (error) {
         if (this.#closed) throw new ClosedError(settings.name);
-        if (error instanceof PatienceError || !driver.isTransient(error)) {
+        if (!driver.isTransient(error)) {
           throw inventory.openError(inventory.lastOpenError ?? error);
         }
       }

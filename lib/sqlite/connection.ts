@@ -69,6 +69,7 @@ export class SqliteConnection {
   #session: Session | undefined;
   /** What was attached and temporary when the connection was new: by its definition, in words. */
   #schema: ReadonlyMap<string, string> = new Map();
+  #wipesTemporary = false;
 
   constructor(
     raw: RawDatabase,
@@ -109,6 +110,16 @@ export class SqliteConnection {
     this.impatient = true;
   }
 
+  /**
+   * Has what is deleted from the temporary database overwritten. Its pages stay with the connection when its tables are
+   * dropped, and the next holder could read them by `serialize`.
+   */
+  wipeTemporary(): void {
+    if (this.#wipesTemporary) return;
+    this.raw.exec('PRAGMA temp.secure_delete = ON');
+    this.#wipesTemporary = true;
+  }
+
   /** A holder is about to set it himself. */
   leavePatience(): void {
     this.#hasOwnPatience = true;
@@ -128,6 +139,8 @@ export class SqliteConnection {
     this.raw.exec('');
     if (this.raw.inTransaction) throw new Error('onOpen left a transaction open');
     this.#schema = this.#readSchema();
+    // Holders delete from what `onOpen` has made, too.
+    if (this.#schema.size > 0) this.wipeTemporary();
     // `onOpen` may have set a busy timeout of its own.
     const busyTimeout = this.#busyTimeout();
     if (busyTimeout !== 0) {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Driver, LeaseControl, Residue } from '../driver.ts';
-import { OptionsError } from '../errors.ts';
+import { isError, OptionsError, textOf } from '../errors.ts';
 import type { RawDatabase } from './better-sqlite3.ts';
 import { SqliteConnection } from './connection.ts';
 import { DatabaseFile, identityOf } from './database-file.ts';
@@ -62,9 +62,8 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   }
 
   isTransient(error: unknown): boolean {
-    if (error instanceof MovedError) return true;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    return /^SQLITE_(?:BUSY|LOCKED)/.test(code);
+    if (!isError(error)) return false;
+    return error instanceof MovedError || /^SQLITE_(?:BUSY|LOCKED)/.test(textOf(error, 'code') ?? '');
   }
 
   outdated({ file }: SqliteConnection): string | undefined {
@@ -116,7 +115,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       raw.close();
     } catch (error) {
       // From within a statement of its own, it can be closed only when that has returned.
-      if (!(error instanceof TypeError)) throw error;
+      if (!isError(error) || !(error instanceof TypeError)) throw error;
       return setImmediate().then(() => void raw.close());
     } finally {
       if (file !== undefined) this.#forget(file.id);

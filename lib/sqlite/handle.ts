@@ -112,6 +112,9 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
   }
 
   loadExtension(...params: [path: string, entryPoint?: string]): this {
+    // First, because one that fails may have registered something by then.
+    this[session].use();
+    this[session].noteSetting('extension');
     change(this, 'extension', (raw) => (raw.loadExtension as LooseMethod).apply(raw, params));
     return this;
   }

@@ -3,7 +3,6 @@ import BetterSqlite3 from 'better-sqlite3';
 import { Cancellations } from '../cancellations.ts';
 import { OptionsError } from '../errors.ts';
 import {
-  checkOptions,
   defaultMax,
   hookRules,
   type PoolHooks,
@@ -11,9 +10,8 @@ import {
   type PoolSettings,
   poolRules,
   poolSettings,
-  type Rule,
-  rules,
 } from '../options.ts';
+import { checkOptions, type Rule, rules } from '../rules.ts';
 import type { DatabaseClass } from './better-sqlite3.ts';
 import type { ConnectionSettings } from './connection.ts';
 import type { LeasedDatabase } from './handle.ts';
@@ -136,8 +134,8 @@ const sqliteRules = {
 } as const satisfies Record<keyof SqlitePoolOptions, Rule>;
 
 /** Checks and completes what was given to `createPool`. @throws OptionsError */
-export function normalize(file: unknown, options: SqlitePoolOptions = {}): NormalizedOptions {
-  checkOptions(options, sqliteRules);
+export function normalize(file: unknown, given: SqlitePoolOptions = {}): NormalizedOptions {
+  const options = checkOptions(given, sqliteRules);
   const path = checkFile(file);
   if (options.pragmas?.['busy_timeout'] != null) {
     throw new OptionsError(
@@ -156,8 +154,8 @@ export function normalize(file: unknown, options: SqlitePoolOptions = {}): Norma
       'A private database begins empty, so there is nothing to read.',
     );
   }
-  const given = Object.entries(options.pragmas ?? {}).filter(([, value]) => value !== undefined);
-  const settings = Object.entries({ ...defaultPragmas, ...Object.fromEntries(given) });
+  const asked = Object.entries(options.pragmas ?? {}).filter(([, value]) => value !== undefined);
+  const settings = Object.entries({ ...defaultPragmas, ...Object.fromEntries(asked) });
   const pool = poolSettings(options, {
     name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),
     max: isPrivate ? 1 : defaultMax,

@@ -5,14 +5,9 @@ import { frames } from '../context.ts';
 import { NoConnectionError, OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
 import type { OpenTransaction } from '../open-transaction.ts';
-import {
-  type AcquireOptions,
-  checkAcquireOptions,
-  checkFunction,
-  checkStatementOptions,
-  type ReadOptions,
-} from '../options.ts';
+import { type AcquireOptions, checkAcquireOptions, checkStatementOptions, type ReadOptions } from '../options.ts';
 import { type Entry, notLeftOver } from '../pool/request.ts';
+import { checkFunction, checkStatementFunction } from '../rules.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
@@ -161,7 +156,7 @@ export class SqlitePool extends WritingPool {
     fn: (statement: Database.Statement) => Result,
     options?: AcquireOptions,
   ): Promise<Awaited<Result>> {
-    checkFunction(fn, 'fn');
+    checkStatementFunction(fn);
     return this.#statement(sql, (db) => fn(db.prepare(sql)), options, this.withStatement);
   }
 
@@ -174,21 +169,23 @@ export class SqlitePool extends WritingPool {
     const checked = checkStatementOptions(options);
     this.#refuseLeftOver();
     const scope = this.liveScope();
-    const sharing = this.shared(scope, checked.signal);
     const { writes, transaction } = classify(typeof sql === 'string' ? sql : '');
     // To read on a connection that is held already leaves nothing to be told of.
-    const leavesTrace = writes !== false || sharing === undefined || sharing instanceof Promise;
+    const leavesTrace = writes !== false || scope?.bound === undefined;
     const request = this.waitRequest(checked, leavesTrace ? entry : undefined, scope?.ref);
+    const sharing = this.shared(scope, request);
     // Not awaited where there is nothing to wait for, so that calls come to the lane in the order they are made.
     const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared !== undefined) return await this.#onLease(shared, sql, run, request);
     // On a connection taken for this statement alone it would be undone at once, and what follows would commit by itself.
     if (transaction) throw new NoConnectionError(this.name, scope !== undefined);
-    const call = request.site && { since: undefined, site: request.site };
-    const read = () => this.borrow((db) => this.#unlocked(db, run, request), checked, entry, call);
-    if (writes === false || !this.#hasLane) return read();
-    if (writes === undefined && !(await this.borrow((db) => isWrite(db, sql), checked, entry, call))) return read();
-    const taken = this.takeWriter(request, 'statement', entry, scope?.ref);
+    const isLate = sharing !== undefined;
+    const borrow = <Value>(fn: (db: LeasedDatabase) => Value, late: boolean) => this.borrow(fn, request, entry, late);
+    const read = (db: LeasedDatabase) => this.#unlocked(db, run, request);
+    if (writes === false || !this.#hasLane) return borrow(read, isLate);
+    const isAsked = writes === undefined;
+    if (isAsked && !(await borrow((db) => isWrite(db, sql), isLate))) return borrow(read, true);
+    const taken = this.takeWriter(request, 'statement', entry, scope?.ref, isLate || isAsked);
     return this.lendTo((db) => this.#unlocked(db, run, request), taken);
   }
 
@@ -234,7 +231,9 @@ export class SqlitePool extends WritingPool {
 
   async [notLeftOver](): Promise<void> {
     this.#refuseLeftOver();
-    await this.shared(this.liveScope(), undefined);
+    const scope = this.liveScope();
+    if (scope?.binding === undefined) this.refuseOrphan(scope);
+    else await this.sharedBy(scope, scope.binding, this.waitRequest({}, undefined, scope.ref));
   }
 
   /** What is left over of a transaction must not go on by itself. */
@@ -256,10 +255,11 @@ export class SqlitePool extends WritingPool {
     const { signal, timeout = this.#acquireTimeout } = checked;
     const deadline = this.#clock.now() + timeout;
     const attempt = (_: LeasedDatabase, connection: SqliteConnection) => connection.checkpoint(mode);
-    const call = this.requests.callOf(this.checkpoint);
+    const request = this.waitRequest(checked, this.checkpoint);
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
-      const patience = Math.max(deadline - this.#clock.now(), 1);
-      const result = await this.borrow(attempt, { ...checked, timeout: patience }, this.checkpoint, call);
+      const since = this.#clock.now();
+      const timed = { ...request, since, timeout: Math.max(deadline - since, 1) };
+      const result = await this.borrow(attempt, timed, this.checkpoint);
       const left = deadline - this.#clock.now();
       if (!result.busy || mode === 'passive' || left <= 0) return result;
       await setTimeout(Math.min(pause, left), undefined, { signal });

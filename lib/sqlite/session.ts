@@ -1,10 +1,11 @@
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
-import { AbortError } from '../errors.ts';
+import { AbortError, isError, textOf } from '../errors.ts';
 import type { LeaseMode, Site } from '../holder.ts';
 import type { Transactions } from '../transaction.ts';
 import {
   ReadOnlyError,
+  TransactionAbortedError,
   TransactionEndedError,
   TransactionManagedError,
   WriteLockedError,
@@ -56,6 +57,8 @@ export class Session implements Writer {
   managed: Transactions<SqliteRequest> | undefined;
   /** Whether a synchronous transaction function has returned a promise, and so may go on after its transaction. */
   hasEscaped = false;
+  /** Why a transaction is open that nobody has any more. Nothing runs on the connection from then on. */
+  #stuck: { readonly cause: unknown } | undefined;
   /** The right to write: for a transaction, until the end of the lease, or for a transaction that was begun by SQL. */
   permit: WritePermit | undefined;
   /** Made with the first write, since most leases only read. */
@@ -86,6 +89,7 @@ export class Session implements Writer {
     const connection = this.guard();
     if (this.managed !== undefined) this.managed.check();
     if (this.hasEscaped) this.#refuseEscaped();
+    this.refuseStuck();
     if (connection.isRollbackJournal) this.#choosePatience(false);
     else if (connection.impatient && !this.impatient && !this.hasIterators) connection.bePatient();
     this.lease.lastUsedAt = connection.clock.now();
@@ -227,7 +231,11 @@ export class Session implements Writer {
       if (this.connection.isRollbackJournal) this.#choosePatience(true);
     }
     if (traits.exclusive && !this.hasIterators) this.connection.beImpatient();
-    if (traits.schema) this.#noted().mayHaveChangedSchema = true;
+    if (traits.schema) {
+      // While an iterator is open nothing can be set, nor run that would change a schema.
+      if (!this.hasIterators) this.connection.wipeTemporary();
+      this.#noted().mayHaveChangedSchema = true;
+    }
     for (const setting of traits.settings) this.noteSetting(setting);
   }
 
@@ -238,6 +246,20 @@ export class Session implements Writer {
   noteSetting(setting: string): void {
     this.#noted().settings.add(setting);
     if (setting === 'pragma busy_timeout') this.connection.leavePatience();
+  }
+
+  /** What nobody has any more could not be rolled back: it would take in whatever is done next, and lose it. */
+  noteStuck(cause: unknown): void {
+    this.#stuck = { cause };
+    this.lease.report(cause, 'Rolling back failed');
+    this.lease.discard('failed rollback');
+  }
+
+  /** @throws TransactionAbortedError */
+  refuseStuck(): void {
+    if (this.#stuck !== undefined) {
+      throw new TransactionAbortedError(this.lease.pool, this.lease.label, this.#stuck.cause);
+    }
   }
 
   noteBroken(): void {
@@ -339,5 +361,5 @@ export class Session implements Writer {
 
 /** What SQLite says of a file that is not, or no longer, a whole database. */
 function isDamage(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^SQLITE_(?:CORRUPT|NOTADB)/.test(String(error.code));
+  return isError(error) && /^SQLITE_(?:CORRUPT|NOTADB)/.test(textOf(error, 'code') ?? '');
 }

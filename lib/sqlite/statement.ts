@@ -103,10 +103,11 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
 
   bind(...params: BindParameters): this {
     this.#session.use();
-    // What is bound stays bound, so it must not be the shared one.
-    const own = this.#own ?? this.#shared.prepareOwn(this.#mode);
-    own.bind(...params);
-    this.#own = own;
+    const statement = this.#current();
+    statement.bind(...params);
+    // What is bound stays bound, so others get another one. To prepare that here would throw where this one fits no more.
+    if (statement !== this.#own) this.#shared.detach();
+    this.#own = statement;
     return this;
   }
 

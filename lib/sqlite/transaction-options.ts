@@ -1,5 +1,6 @@
 import type { TransactionRequest } from '../level.ts';
-import { checkCallOptions, checkOptions, type ReadOptions, type Rule, readRules, rules } from '../options.ts';
+import { type ReadOptions, readRules, scopeRules } from '../options.ts';
+import { checkCallOptions, checkOptions, type Rule, rules } from '../rules.ts';
 
 /**
  * How a transaction begins. `'immediate'` takes the write lock at once. `'deferred'` takes it at the first write, which
@@ -75,13 +76,17 @@ export interface WriteOption {
   readonly write?: boolean | undefined;
 }
 
-const writeRules = { write: rules.boolean } as const satisfies Record<keyof WriteOption, Rule>;
+const writeRules = { ...scopeRules, write: rules.boolean } as const satisfies Record<keyof WriteOption, Rule>;
+
+/** Whether `write` is among the options of a call, whatever its value. Of what are no options somebody else will say so. */
+export function mentionsWrite<Options extends object>(options: Options | undefined): options is Options & WriteOption {
+  return typeof options === 'object' && options !== null && 'write' in options;
+}
 
 /** Takes `write` out of the options of a call. @throws OptionsError */
-export function checkWrite<Options extends WriteOption>({
-  write,
-  ...rest
-}: Options): { readonly write: boolean; readonly rest: Omit<Options, 'write'> } {
-  checkOptions({ write }, writeRules);
+export function checkWrite<Options extends WriteOption>(
+  options: Options,
+): { readonly write: boolean; readonly rest: Omit<Options, 'write'> } {
+  const { write, ...rest } = checkOptions(options, writeRules);
   return { write: write === true, rest };
 }

@@ -103,6 +103,7 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
 
   commit(request: SqliteRequest): void | Promise<void> {
     const { connection } = this.#session;
+    if (request.mode === 'read') return this.#leaveSnapshot();
     connection.beImpatient();
     const attempt = (): void => void connection.verb('COMMIT').run();
     return untilUnlocked(attempt, request, this.#session, lockedOf, true);
@@ -150,6 +151,7 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   /** @throws TransactionBusyError */
   checkFree(): void {
     const session = this.#session;
+    session.refuseStuck();
     const isRaw = session.running > 0 || (!session.isManaged && session.isInTransaction());
     if (!isRaw && !session.hasIterators) return;
     const detail = session.hasIterators
@@ -199,7 +201,7 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
   #failed(error: unknown): never {
     this.#session.impatient = false;
     this.#dropClaim();
-    throw error;
+    throw error instanceof LeftOpen ? error.cause : error;
   }
 
   #takeSnapshot(): void {
@@ -212,10 +214,32 @@ class SqliteVerbs implements TransactionVerbs<SqliteRequest> {
       try {
         connection.verb('ROLLBACK').run();
       } catch (failure) {
-        this.#session.lease.report(failure, 'Rolling back failed');
-        this.#session.lease.discard('failed rollback');
+        this.#session.noteStuck(failure);
+        throw new LeftOpen(error);
       }
       throw error;
     }
+  }
+
+  /**
+   * Ends what has only read. By ROLLBACK, because a query can write though SQLite takes it for read-only: FTS4's
+   * `optimize()` does. That this fails is not the business of a caller who has read all he wanted.
+   */
+  #leaveSnapshot(): void {
+    const { connection } = this.#session;
+    try {
+      connection.verb('ROLLBACK').run();
+    } catch (error) {
+      // It was not one snapshot, if SQLite has ended it before.
+      if (!connection.raw.inTransaction) throw error;
+      this.#session.noteStuck(error);
+    }
+  }
+}
+
+/** Why a snapshot could not be taken, where its transaction is open still. To try again would only find that. */
+class LeftOpen extends Error {
+  constructor(cause: unknown) {
+    super(undefined, { cause });
   }
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import { QueueFullError } from '../congestion-errors.ts';
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
-import { AbortError, ClosedError } from '../errors.ts';
+import { AbortError, ClosedError, isError, textOf } from '../errors.ts';
 import { joinSignals, type ScopeRef } from '../holder.ts';
 import type { TransactionRequest } from '../level.ts';
 import { endsOf, type Interrupts, pause } from '../pause.ts';
@@ -216,12 +216,12 @@ function isLocked(error: unknown): boolean {
 
 /** Whether a transaction failed for a lock, so that to run it once more from the start may help. */
 export function isLockFailure(error: unknown): boolean {
-  if (error instanceof WriteTimeoutError) return error.cause !== undefined;
+  if (isError(error) && error instanceof WriteTimeoutError) return error.cause !== undefined;
   return codeOf(error).startsWith('SQLITE_BUSY');
 }
 
 function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
+  return isError(error) ? (textOf(error, 'code') ?? '') : '';
 }
 
 /** What a wait that ended in vain counts as, `undefined` for nothing. */

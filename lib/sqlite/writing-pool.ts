@@ -2,13 +2,12 @@ import { acquires } from '../channels.ts';
 import type { Clock } from '../clock.ts';
 import { frames } from '../context.ts';
 import { ClosedError } from '../errors.ts';
-import { joinSignals, type ScopeRef } from '../holder.ts';
+import type { ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import {
   type AcquireOptions,
   type CloseOptions,
   checkAcquireOptions,
-  checkFunction,
   checkScopeOptions,
   checkStatsOptions,
   type ScopeOptions,
@@ -18,6 +17,7 @@ import { endsOf } from '../pause.ts';
 import type { Entry } from '../pool/request.ts';
 import { handleOf, type SlotLease } from '../pool/slot.ts';
 import { traceAcquire } from '../pool/trace.ts';
+import { checkFunction } from '../rules.ts';
 import { DurationRecorder, type Durations, type LabelStats, type PoolStats } from '../stats.ts';
 import type { Transactions } from '../transaction.ts';
 import { ReadOnlyError, WriteLockedError } from '../transaction-errors.ts';
@@ -29,7 +29,7 @@ import type { WriteLane } from './lane.ts';
 import { LaneFinder } from './lane-finder.ts';
 import type { NormalizedOptions } from './options.ts';
 import { type Claim, WritePermit } from './permit.ts';
-import { checkWrite, type SqliteRequest, type WriteOption } from './transaction-options.ts';
+import { checkWrite, mentionsWrite, type SqliteRequest, type WriteOption } from './transaction-options.ts';
 import { claimLane, transactionsOf } from './verbs.ts';
 import { enterLane, isInside, isLockFailure, refusalOf, type WaitRequest } from './waiting.ts';
 
@@ -89,7 +89,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     fn: (db: LeasedDatabase) => Result,
     options?: ScopeOptions & WriteOption,
   ): Promise<Awaited<Result>> {
-    if (options === undefined || !('write' in options)) return super.withConnection(fn, options);
+    if (!mentionsWrite(options)) return super.withConnection(fn, options);
     try {
       checkFunction(fn, 'fn');
       const { write, rest } = checkWrite(options);
@@ -100,24 +100,25 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
   }
 
   override acquire(options?: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
-    if (options === undefined || !('write' in options)) return super.acquire(options);
+    if (!mentionsWrite(options)) return super.acquire(options);
     return this.#acquireWriter(options);
   }
 
   override tryAcquire(options?: Pick<AcquireOptions, 'label' | 'signal'> & WriteOption): LeasedDatabase | undefined {
-    if (options === undefined || !('write' in options)) return super.tryAcquire(options);
+    if (!mentionsWrite(options)) return super.tryAcquire(options);
     const { write, rest } = checkWrite(options);
     return write ? this.#tryAcquireWriter(rest) : super.tryAcquire(rest);
   }
 
   override async connection(options?: AcquireOptions & WriteOption): Promise<LeasedDatabase> {
-    if (options === undefined || !('write' in options)) return super.connection(options);
+    if (!mentionsWrite(options)) return super.connection(options);
     const { write, rest } = checkWrite(options);
     const checked = checkAcquireOptions(rest);
     if (!write) return super.connection(checked);
     const request = this.waitRequest(checked, this.connection);
-    const take = (ref: ScopeRef) => this.takeWriter(request, 'write scope', this.connection, ref, ref);
-    const db = await this.bindHere(take, checked.label !== undefined);
+    const take = (ref: ScopeRef, isLate: boolean) =>
+      this.takeWriter(request, 'write scope', this.connection, ref, isLate, ref);
+    const db = await this.bindHere(take, checked.label !== undefined, request);
     // It may have had one already, for reading.
     const session = sessionOf(db);
     if (session.keepsLane) return db;
@@ -162,27 +163,32 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     request: SqliteRequest,
     entry: Entry,
     scope: ScopeRef | undefined,
+    isLate: boolean,
   ): SqliteLease | Promise<SqliteLease> {
     const { mode } = request;
     const readsOnly = mode === 'read' || (mode === 'deferred' && this.#settings.readonly);
     // The one connection of a private database is the lane's as well: whoever has it may write.
     if (this.#settings.isPrivate) this.#refuseInside();
-    if (readsOnly || this.#settings.isPrivate)
-      return this.take(request, entry, scope, undefined, { since: undefined, site: request.site });
-    return this.takeWriter(request, 'transaction', entry, scope);
+    if (!readsOnly && !this.#settings.isPrivate) return this.takeWriter(request, 'transaction', entry, scope, isLate);
+    if (isLate) return this.takeLate(request, entry, scope);
+    return this.take(request, entry, scope, undefined, { since: undefined, site: request.site });
   }
 
-  /** Takes the lane, then its connection, which nobody else can want meanwhile. */
+  /**
+   * Takes the lane, then its connection, which nobody else can want meanwhile.
+   * @param isLate whether the call has waited for something else, and has only what is left of its time
+   */
   protected takeWriter(
     request: WaitRequest,
     claim: Claim,
     entry: Entry,
     scope: ScopeRef | undefined,
+    isLate: boolean,
     holder?: ScopeRef,
   ): SqliteLease | Promise<SqliteLease> {
     if (this.closed) throw new ClosedError(this.name);
     if (this.#settings.readonly) throw new ReadOnlyError(this.name, request.label, 'pool');
-    const take = () => this.#takeWriter(request, claim, entry, scope, holder);
+    const take = () => this.#takeWriter(request, claim, entry, scope, isLate, holder);
     return acquires.isActive ? traceAcquire(this.events.pool, request, take) : take();
   }
 
@@ -191,11 +197,13 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     claim: Claim,
     entry: Entry,
     scope: ScopeRef | undefined,
+    isLate: boolean,
     holder: ScopeRef | undefined,
   ): SqliteLease | Promise<SqliteLease> {
     const lend = (since?: number): SqliteLease | Promise<SqliteLease> =>
       this.takeReserve(this.#acquireOptions(request, since), entry, scope, holder, { since, site: request.site });
-    if (this.#settings.isPrivate) return this.#takeOnly(request, claim, lend);
+    if (this.#settings.isPrivate) return this.#takeOnly(request, claim, isLate ? () => lend(request.since) : lend);
+    if (isLate) return this.#takeInTurn(request, claim, lend);
     const lane = this.#driver.latest?.lane;
     const permit = lane && this.#makePermit(lane, request, claim);
     if (lane === undefined || permit === undefined || !lane.tryEnter(permit)) {
@@ -217,27 +225,15 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     }
   }
 
-  /** @param entry whose caller is to be recorded */
-  protected waitRequest(options: AcquireOptions, entry: Entry | undefined, scope = this.scope()): WaitRequest {
-    return {
-      label: options.label ?? scope?.label,
-      signal: joinSignals(options.signal, scope?.signal),
-      priority: options.priority ?? 0,
-      timeout: options.timeout ?? this.acquireTimeout,
-      since: this.clock.now(),
-      scope,
-      site: entry && this.requests.siteOf(entry),
-    };
-  }
-
   async #withWriter<Result>(fn: (db: LeasedDatabase) => Result, options: ScopeOptions): Promise<Awaited<Result>> {
     const around = frames.getStore();
     const outer = this.liveScope(around);
     const request = this.waitRequest(options, this.withConnection);
-    const sharing = options.fresh ? undefined : this.shared(outer, options.signal);
+    const sharing = options.fresh ? undefined : this.shared(outer, request);
     const shared = sharing instanceof Promise ? await sharing : sharing;
     if (shared === undefined) {
-      const taken = this.takeWriter(request, 'write scope', this.withConnection, outer?.ref);
+      const isLate = sharing !== undefined;
+      const taken = this.takeWriter(request, 'write scope', this.withConnection, outer?.ref, isLate);
       return this.runBound(taken, fn, outer, around);
     }
     const session = sessionOf(shared);
@@ -255,7 +251,7 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
     if (!write) return super.acquire(rest);
     const scope = this.scope();
     const request = this.waitRequest(checkAcquireOptions(rest), this.acquire, scope);
-    return handleOf(await this.takeWriter(request, 'write scope', this.acquire, scope, scope));
+    return handleOf(await this.takeWriter(request, 'write scope', this.acquire, scope, false, scope));
   }
 
   #tryAcquireWriter(options: AcquireOptions): LeasedDatabase | undefined {

@@ -9,7 +9,7 @@ import {
   type TracerProvider,
   trace,
 } from '@opentelemetry/api';
-import { checkCallOptions, type Rule } from '../options.ts';
+import { checkCallOptions, type Rule } from '../rules.ts';
 import {
   buckets,
   connectionState,

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Metric, type Registry, register } from 'prom-client';
-import { checkCallOptions, type Rule } from '../options.ts';
+import { checkCallOptions, type Rule } from '../rules.ts';
 import {
   buckets,
   connectionState,

@@ -1,6 +1,6 @@
 import { type Attributes, context, diag, type Span, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
 import { type AcquireMessage, acquires, type PoolMessage, type TransactionMessage, transactions } from '../channels.ts';
-import { LeaseholdError } from '../errors.ts';
+import { isError, LeaseholdError, textOf } from '../errors.ts';
 import { whenClosed } from '../pool/observable.ts';
 import { type ObservedPool, poolName } from './figures.ts';
 
@@ -154,18 +154,17 @@ function noteError(span: Span, message: AcquireMessage | TransactionMessage, tim
   const { error } = message;
   const type = typeOf(error);
   span.setAttribute('error.type', type);
-  if (error instanceof LeaseholdError) {
+  if (isError(error) && error instanceof LeaseholdError) {
     span.recordException(error, time);
     span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
   } else {
     // What others say may have SQL or a bound value in it.
-    span.recordException({ name: error instanceof Error ? error.name : type, code: type }, time);
+    span.recordException({ name: (isError(error) ? textOf(error, 'name') : undefined) ?? type, code: type }, time);
     span.setStatus({ code: SpanStatusCode.ERROR, message: type });
   }
 }
 
 function typeOf(error: unknown): string {
-  if (!(error instanceof Error)) return '_OTHER';
-  const code: unknown = 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && code !== '' ? code : error.name;
+  if (!isError(error)) return '_OTHER';
+  return textOf(error, 'code') || textOf(error, 'name') || '_OTHER';
 }

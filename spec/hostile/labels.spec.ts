@@ -142,13 +142,13 @@ test('an inspected pool shows no name that moves a cursor or fills the screen', 
 });
 
 // Node escapes controls, and nothing else.
-test.failing('an inspected pool shows no name that reorders what is read', (t) => {
+test('an inspected pool shows no name that reorders what is read', (t) => {
   const pool = new SqlitePool(`${temporaryDirectory(t)}/app.db`, { name: 'a\u202eb\u2066c' });
   for (const shown of [inspect(pool), inspect(pool.db)]) t.notRegex(shown, /[\u2028-\u202e\u2066-\u2069]/u);
 });
 
 // It is cut by UTF-16 code units, and lone surrogates are left as they are.
-test.failing('a label in a message is text that every encoding can write', async (t) => {
+test('a label in a message is text that every encoding can write', async (t) => {
   for (const label of [`x${'🎉'.repeat(400)}`, '\ud800']) {
     const { pool, clock } = await openPool(t);
     for (const { message } of await everythingSaid(pool, clock, label)) t.true(message.isWellFormed(), message);

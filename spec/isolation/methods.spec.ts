@@ -128,7 +128,8 @@ test('a backup under way when its lease ends is stopped before the next holder h
 });
 
 test('what was left by a lease that nobody holds any more does not reach the next holder', async (t) => {
-  const { pool, dirt } = auditedPool(t);
+  // So short a threshold that a handle is soon watched for being dropped.
+  const { pool, dirt } = auditedPool(t, { leakThreshold: 1 });
   const before = await pool.withConnection(fingerprint);
   const lose = async () => {
     const db = await pool.acquire();
@@ -136,7 +137,7 @@ test('what was left by a lease that nobody holds any more does not reach the nex
     db.function('stray', () => 7);
   };
   await lose();
-  t.true(await collected(() => pool.stats().leased === 0));
+  t.true(await collected(() => pool.stats().leased === 0, 400));
   t.deepEqual(await pool.withConnection(fingerprint), before);
   t.deepEqual(
     dirt.map(({ traces }) => traces),

@@ -60,9 +60,9 @@ export const functions = {
   'tells of the past': ['changes', 'last_insert_rowid', 'total_changes'],
   /** It loads an extension, which better-sqlite3 does not allow. */
   refused: ['load_extension'],
-  /** It names a tokenizer for the rest of the connection's life: see gaps.spec.ts. */
+  /** It names a tokenizer for the rest of the connection's life: see registered.spec.ts. */
   'changes the connection': ['fts3_tokenizer'],
-  /** It writes to the file, though in a query: see gaps.spec.ts. */
+  /** It writes to the file, though in a query: see snapshots.spec.ts. */
   writes: ['optimize'],
   /** From a generator of the process, which can not be set. */
   random: ['random', 'randomblob'],

@@ -193,8 +193,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: 'lib/sqlite/verbs.ts',
-        find: '    this.#session.impatient = false;\n    this.#dropClaim();\n    throw error;',
-        replace: '    this.#session.impatient = false;\n    throw error;',
+        find: '    this.#session.impatient = false;\n    this.#dropClaim();\n    throw error instanceof LeftOpen',
+        replace: '    this.#session.impatient = false;\n    throw error instanceof LeftOpen',
       },
     ],
     harm: 'The aborted request keeps the write lane until it ends: nobody in the process can write meanwhile.',

@@ -24,6 +24,8 @@ test('common statements leave nothing behind', (t) => {
     'VALUES (1), (2)',
     'EXPLAIN SELECT 1',
     'EXPLAIN QUERY PLAN DELETE FROM item',
+    'EXPLAIN CREATE TEMP TABLE item (id)',
+    'EXPLAIN QUERY PLAN DROP TABLE item',
     'CREATE TABLE item (id INTEGER PRIMARY KEY, "begin" TEXT)',
     'CREATE TABLE IF NOT EXISTS item (id)',
     'CREATE VIEW view_of AS SELECT 1',
@@ -72,6 +74,36 @@ test('pragmas that set something are told by name', (t) => {
   };
   for (const [sql, expected] of Object.entries(settings)) {
     t.deepEqual(left(sql), { ...nothing, settings: expected, cacheable: false }, sql);
+  }
+});
+
+test('a query that sets a tokenizer is told by the name of the function', (t) => {
+  const [first, many] = [{ ...nothing, settings: ['tokenizer'] }, 'SELECT 1;'.repeat(9)];
+  for (const sql of [
+    "SELECT fts3_tokenizer('stray', ?)",
+    "VALUES (1, [FTS3_tokenizer](?, 'stray'))",
+    'WITH a AS (SELECT 1) SELECT "fts3_tokenizer" /* ( */ (?, ?)',
+    'INSERT INTO item SELECT `fts3_Tokenizer`(?, ?)',
+    `${many} SELECT fts3_tokenizer(?, ?)`,
+  ]) {
+    t.deepEqual(left(sql), first, sql);
+  }
+  for (const sql of [
+    'SELECT my_fts3_tokenizer(?, ?)',
+    'SELECT 1 -- fts3_tokenizer',
+    'SELECT /* pragma_optimize */ 1',
+  ]) {
+    t.like(classify(sql), { ...nothing, writes: false }, sql);
+  }
+});
+
+test('a query that has a pragma write statistics is one that writes', (t) => {
+  for (const sql of [
+    'SELECT * FROM pragma_optimize(0x10002)',
+    'WITH o AS (SELECT * FROM main."Pragma_Optimize"(65538)) SELECT * FROM o',
+    "SELECT * FROM 'pragma_optimize'",
+  ]) {
+    t.like(classify(sql), { ...nothing, writes: true }, sql);
   }
 });
 
@@ -126,7 +158,7 @@ test('the body of a trigger is part of its statement, and what follows is not', 
   t.deepEqual(left(`${body};`), schema);
   t.deepEqual(left(`${body}; BEGIN`), { ...schema, transaction: true });
   t.deepEqual(left(`${body} -- ;\n; PRAGMA a = 1`), { ...schema, settings: ['pragma a'], cacheable: false });
-  t.deepEqual(left(`EXPLAIN ${body}; DETACH b`), { ...schema, settings: ['detached database'] });
+  t.deepEqual(left(`EXPLAIN ${body}; DETACH b`), { ...nothing, settings: ['detached database'] });
   t.true(classify('CREATE TABLE trigger (x); BEGIN').transaction);
   t.true(classify('CREATE TABLE a (trigger TEXT); BEGIN').transaction);
 });

@@ -19,7 +19,8 @@ import {
 import { type ContextLevel, type Frame, frames, frameWithin } from '../../context.ts';
 import { OptionsError } from '../../errors.ts';
 import type { SqlitePool, TransactionMode, TransactionOptions } from '../../index.ts';
-import { checkCallOptions, checkFunction, type Rule, readRules, rules } from '../../options.ts';
+import { readRules } from '../../options.ts';
+import { checkCallOptions, checkFunction, type Rule, rules } from '../../rules.ts';
 import { TransactionEndedError } from '../../transaction-errors.ts';
 import { CommittedCache, invalidating } from './cache.ts';
 import { LeaseholdPreparedQuery, type QueryContext } from './query.ts';
