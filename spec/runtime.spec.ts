@@ -19,6 +19,9 @@ const program = `
     console.log(error.code, require.cache[require.resolve('better-sqlite3')]?.loaded ?? false, error.message);
   }`;
 
+// An older Node.js refuses to start with a flag that it does not know.
+const { NODE_OPTIONS: _, ...plainEnvironment } = process.env;
+
 /** A Node.js of the machine that is older than the package allows. */
 function oldNode(): string | undefined {
   const own = join(root, 'node_modules');
@@ -27,7 +30,8 @@ function oldNode(): string | undefined {
     .filter((directory) => !directory.startsWith(own))
     .map((directory) => join(directory, 'node'));
   return candidates.filter(existsSync).find((node) => {
-    const major = Number(execFileSync(node, ['-p', 'process.versions.node.split(".")[0]'], { encoding: 'utf8' }));
+    const options = { encoding: 'utf8', env: plainEnvironment } as const;
+    const major = Number(execFileSync(node, ['-p', 'process.versions.node.split(".")[0]'], options));
     return major >= 18 && major < 22;
   });
 }
@@ -45,6 +49,8 @@ test('this Node.js is new enough', async (t) => {
 
 const old = oldNode();
 (old === undefined ? test.skip : test)('a real older Node.js gets the same sentence', async (t) => {
-  const { stdout } = await run(old as string, ['--input-type=module', '-e', program]);
+  const { stdout } = await run(old as string, ['--input-type=module', '-e', program], {
+    env: plainEnvironment,
+  });
   t.regex(stdout, /^ERR_LEASEHOLD_RUNTIME false Leasehold needs Node\.js 22 or newer; this is v(?:18|20|21)\./);
 });

@@ -8,7 +8,6 @@ interface Exclusion {
 }
 
 const isCompiled = ({ compiled }: Part): boolean => compiled;
-const hasFlag = ({ flag }: Part): boolean => flag !== undefined;
 
 export const exclusions: readonly Exclusion[] = [
   {
@@ -40,11 +39,6 @@ export const exclusions: readonly Exclusion[] = [
     file: 'spec/readme.spec.ts',
     reason: 'runs the snippets of the README as TypeScript, with `await using` in them',
     isFrom: isCompiled,
-  },
-  {
-    file: 'spec/runtime.spec.ts',
-    reason: 'starts an older Node.js, which refuses to start with a flag that it does not know',
-    isFrom: hasFlag,
   },
 ];
 

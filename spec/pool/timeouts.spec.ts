@@ -3,12 +3,15 @@ import { type AcquireTimeoutError, QueueFullError } from '../../lib/congestion-e
 import { attempt, type FakeConnection, FakeDriver, fakePool } from '../support/driver.ts';
 import { gate, settled } from '../support/gate.ts';
 
+// A handle that nobody keeps may be collected at any time, and is a leak whose slot goes to the next: each of these is used
+// once more, after what was waited for.
+
 test('an acquire gives up after acquireTimeout, and says who holds what', async (t) => {
   const { pool, clock } = fakePool(t, { name: 'app' });
   const report = await pool.acquire({ label: 'GET /report' });
   report.begin();
   await clock.pass(100);
-  await pool.acquire();
+  const job = await pool.acquire();
   await clock.pass(100);
   void attempt(pool.acquire({ timeout: Infinity }));
   const waiting = attempt(pool.acquire({ label: 'POST /order' }));
@@ -42,6 +45,7 @@ test('an acquire gives up after acquireTimeout, and says who holds what', async 
     ],
   );
   t.like(pool.stats(), { waiting: 1, leased: 2, counters: { timeouts: 1 } });
+  t.deepEqual([report.use(), job.use()], [1, 2]);
 });
 
 test('while stacks are captured, a timeout shows where each holder acquired', async (t) => {
@@ -49,7 +53,7 @@ test('while stacks are captured, a timeout shows where each holder acquired', as
   async function report() {
     return pool.acquire({ label: 'a\u0007b\u202ec\nd' });
   }
-  await report();
+  const holder = await report();
   const waiting = attempt(pool.acquire());
   await clock.pass(5000);
   const { message, holders } = waiting.error as AcquireTimeoutError;
@@ -58,21 +62,23 @@ test('while stacks are captured, a timeout shows where each holder acquired', as
     /\n {2}#1 {2}a\\u0007b\\u202ec\\u000ad {2}5\.0 s {3}last used 5\.0 s ago {3}at report \(spec\/pool\/timeouts\.spec\.[tj]s:\d+:\d+\) from spec\/pool\/timeouts\.spec\.[tj]s:\d+:\d+\n {2}What to do: #1 has not used .* two statements\.$/,
   );
   t.regex(holders[0]?.stack ?? '', /^Error\n\s+at report .*\n\s+at /);
+  t.is(holder.use(), 1);
 });
 
 test('an acquire that timed out is announced', async (t) => {
   const { pool, clock } = fakePool(t, { max: 1 });
-  await pool.acquire();
+  const holder = await pool.acquire();
   const events: unknown[] = [];
   pool.on('timeout', (event) => events.push(event));
   const waiting = attempt(pool.acquire({ label: 'job', timeout: 30 }));
   await clock.pass(30);
   t.deepEqual(events, [{ label: 'job', waited: 30, error: waiting.error }]);
+  t.is(holder.use(), 1);
 });
 
 test('timeouts of different lengths in one queue end in order, each in its own time', async (t) => {
   const { pool, clock } = fakePool(t, { max: 1 });
-  await pool.acquire();
+  const holder = await pool.acquire();
   const ended: string[] = [];
   const wait = (label: string, timeout: number, priority = 0) =>
     pool.acquire({ label, timeout, priority }).catch(() => ended.push(`${label} at ${clock.now() - 1000}`));
@@ -82,6 +88,7 @@ test('timeouts of different lengths in one queue end in order, each in its own t
   await clock.pass(1000);
   await Promise.all(all);
   t.deepEqual(ended, ['early at 60', 'a at 100', 'b at 200', 'c at 300', 'd at 400']);
+  t.is(holder.use(), 1);
 });
 
 test('a wait without bound has no end', async (t) => {
@@ -175,18 +182,23 @@ test('a maxWaiting of 0 holds behind an onAcquire hook as well', async (t) => {
 
 test('a maxWaiting of Infinity refuses nobody', async (t) => {
   const { pool } = fakePool(t, { max: 1, maxWaiting: Infinity });
-  await pool.acquire();
+  const holder = await pool.acquire();
   for (let index = 0; index < 2000; index++) void attempt(pool.acquire());
   t.is(pool.stats().waiting, 2000);
+  t.is(holder.use(), 1);
 });
 
 test('while a resize left more leases than max, nobody has room to wait but within maxWaiting', async (t) => {
   const { pool } = fakePool(t, { max: 3, maxWaiting: 1 });
-  for (let index = 0; index < 3; index++) await pool.acquire();
+  const holders = await Promise.all(Array.from({ length: 3 }, () => pool.acquire()));
   pool.resize({ max: 1 });
   const waiting = attempt(pool.acquire());
   await t.throwsAsync(pool.acquire(), { code: 'ERR_LEASEHOLD_QUEUE_FULL' });
   t.is(waiting.state, 'waiting');
+  t.deepEqual(
+    holders.map((holder) => holder.use()),
+    [1, 2, 3],
+  );
 });
 
 test('bad call options are refused before anything happens', async (t) => {

@@ -52,7 +52,8 @@ test.serial('siblings, other branches and what outlives a transaction are treate
 
 test.serial('no lease and no turn is lost while traced when those who wait give up, or the pool closes', async (t) => {
   const file = temporaryFile(t);
-  const other = temporaryPool(t, {}, file);
+  // By the real clock, as long as a busy machine may take.
+  const other = temporaryPool(t, { acquireTimeout: 50_000 }, file);
   await other.run('CREATE TABLE item (name TEXT)');
   for (const way of ['abort', 'timeout', 'scope', 'close'] as const) {
     const clock = new FakeClock();
@@ -118,7 +119,7 @@ test.serial('what a subscriber throws is an uncaught exception, and harms nobody
       dc.tracingChannel(name).subscribe({ start: fail, end: fail, asyncStart: fail, asyncEnd: fail, error: fail });
     for (const name of ['connection:open', 'connection:close', 'connection:discard', 'lease:leak'])
       dc.subscribe('leasehold:' + name, fail);
-    const pool = createPool(process.argv[1], { max: 1 });
+    const pool = createPool(process.argv[1], { max: 1, acquireTimeout: 50_000 });
     const commands = {
       async use() {
         await pool.run('CREATE TABLE item (name TEXT)');

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import type { SqlitePoolOptions } from '../../lib/index.ts';
+import { SqlitePool } from '../../lib/sqlite/pool.ts';
+import { FakeClock } from '../support/clock.ts';
 import { countingClass, wrapperClass } from '../support/database-classes.ts';
-import { temporaryDirectory } from '../support/files.ts';
+import { temporaryDirectory, temporaryFile } from '../support/files.ts';
 import { loosely, rawDatabase, sample, temporaryPool } from '../support/sqlite.ts';
 
 type DatabaseClass = NonNullable<SqlitePoolOptions['Database']>;
@@ -174,18 +176,24 @@ for (const [kind, make] of Object.entries(candidates)) {
 
   test(`a lock of another process's connection is waited for with ${kind}`, async (t) => {
     const candidate = make();
-    const pool = poolOf(t, candidate, { acquireTimeout: 50, busyTimeout: 0 });
-    await pool.ready();
-    await pool.withConnection(() => {});
+    const clock = new FakeClock();
+    const pool = new SqlitePool(temporaryFile(t), { Database: candidate.Database, busyTimeout: 0 }, clock);
+    t.teardown(() => pool.close({ timeout: 0 }));
+    await pool.withConnection((db) => void db.exec(sample), { write: true });
     const other = rawDatabase(t, pool.db.name);
     other.exec('BEGIN IMMEDIATE');
-    const error = await t.throwsAsync(
-      pool.transaction(() => {}),
+    const late = t.throwsAsync(
+      pool.transaction(() => t.fail(), { timeout: 50 }),
       { code: 'ERR_LEASEHOLD_WRITE_TIMEOUT' },
     );
-    t.like(error?.cause, { code: 'SQLITE_BUSY' });
+    await clock.pass(50);
+    t.like((await late)?.cause, { code: 'SQLITE_BUSY' });
+    const waiting = pool.transaction((tx) => void tx.exec('DELETE FROM tag'));
+    await clock.pass(50);
+    t.is(other.prepare('SELECT count(*) FROM tag').pluck().get(), 2, 'It waits');
     other.exec('ROLLBACK');
-    await pool.transaction((tx) => void tx.exec('DELETE FROM tag'));
+    await clock.pass(50);
+    await waiting;
     t.is(other.prepare('SELECT count(*) FROM tag').pluck().get(), 0);
   });
 }

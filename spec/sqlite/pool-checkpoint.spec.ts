@@ -1,6 +1,9 @@
 import { statSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
-import type { CheckpointMode, LeasedDatabase, SqlitePool } from '../../lib/index.ts';
+import type { CheckpointMode, LeasedDatabase } from '../../lib/index.ts';
+import { SqlitePool } from '../../lib/sqlite/pool.ts';
+import { FakeClock } from '../support/clock.ts';
+import { temporaryFile } from '../support/files.ts';
 import { rawDatabase, temporaryPool, wrong } from '../support/sqlite.ts';
 
 const modes: readonly CheckpointMode[] = ['passive', 'full', 'restart', 'truncate'];
@@ -10,7 +13,18 @@ const waiting = modes.filter((mode) => mode !== 'passive');
 const forEver = 2 ** 31 - 1;
 
 async function writtenPool(t: ExecutionContext, options: object = {}): Promise<SqlitePool> {
-  const pool = temporaryPool(t, { busyTimeout: forEver, ...options });
+  return written(temporaryPool(t, { busyTimeout: forEver, ...options }));
+}
+
+/** As `writtenPool`, with deadlines that pass when they are told to. */
+async function timedPool(t: ExecutionContext, options: object = {}) {
+  const clock = new FakeClock();
+  const pool = new SqlitePool(temporaryFile(t), { busyTimeout: forEver, ...options }, clock);
+  t.teardown(() => pool.close({ timeout: 0 }));
+  return { pool: await written(pool), clock };
+}
+
+async function written(pool: SqlitePool): Promise<SqlitePool> {
   await pool.withConnection((db) => db.exec('CREATE TABLE a (x); INSERT INTO a VALUES (1)'));
   return pool;
 }
@@ -75,10 +89,17 @@ for (const mode of waiting) {
   });
 
   test(`a ${mode} checkpoint that is still blocked at its timeout says so`, async (t) => {
-    const pool = await writtenPool(t);
+    const { pool, clock } = await timedPool(t);
     await using reader = await staleReader(pool);
-    const result = await pool.checkpoint(mode, { timeout: 30 });
-    t.true(result.busy);
+    let ended = false;
+    const checkpoint = pool.checkpoint(mode, { timeout: 30 }).finally(() => {
+      ended = true;
+    });
+    await clock.pass(29);
+    await ticks(3);
+    t.false(ended);
+    await clock.pass(1);
+    t.true((await checkpoint).busy);
     t.true(reader.inTransaction, 'Nothing was taken from the reader');
     reader.exec('ROLLBACK');
   });
@@ -125,9 +146,11 @@ test('while it waits, a checkpoint holds no connection', async (t) => {
 });
 
 test('busyTimeout is in force again after a checkpoint, blocked or not', async (t) => {
-  const pool = await writtenPool(t, { busyTimeout: 77, max: 2 });
+  const { pool, clock } = await timedPool(t, { busyTimeout: 77, max: 2 });
   const reader = await staleReader(pool);
-  await pool.checkpoint('truncate', { timeout: 10 });
+  const blocked = pool.checkpoint('truncate', { timeout: 10 });
+  await clock.pass(10);
+  t.true((await blocked).busy);
   const timeouts = () => pool.withConnection((db) => db.pragma('busy_timeout', { simple: true }));
   t.is(await timeouts(), 77);
   reader.exec('ROLLBACK');

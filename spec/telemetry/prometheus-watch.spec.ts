@@ -1,8 +1,9 @@
 import test from 'ava';
 import { Registry, register } from 'prom-client';
-import { createPool, type SqlitePool } from '../../lib/index.ts';
+import { SqlitePool } from '../../lib/sqlite/pool.ts';
 import { gauges, timings } from '../../lib/telemetry/figures.ts';
 import { collect } from '../../lib/telemetry/prometheus.ts';
+import { FakeClock } from '../support/clock.ts';
 import { temporaryFile } from '../support/files.ts';
 import { collected } from '../support/gc.ts';
 import { names, of, prefix, type Scraped, served } from '../support/prometheus.ts';
@@ -99,16 +100,20 @@ for (const [what, go] of Object.entries(goings)) {
 
 test('a pool that is dropped without close is collected, and goes away', async (t) => {
   const { registry, scrape } = await served(t);
+  const clock = new FakeClock();
   const dropped = await (async () => {
-    const pool = createPool(temporaryFile(t), { name: 'gone', acquireTimeout: 50 });
+    const pool = new SqlitePool(temporaryFile(t), { name: 'gone', acquireTimeout: 50 }, clock);
     collect(pool, { registry });
     await pool.withConnection(() => {});
     t.is((await scrape()).values.get(of(`${prefix}_max`, 'gone')), 8);
     return new WeakRef(pool);
   })();
   // Its timers refer to it for as long as one may wait.
+  await clock.pass(50);
   t.true(await collected(() => dropped.deref() === undefined, 400));
   t.is((await scrape()).values.get(of(`${prefix}_max`, 'gone')), undefined);
+  await clock.pass(1000);
+  t.is(clock.pending, 0, 'No timer is left of it');
 });
 
 test('an option that is unknown or no registry is refused by name', (t) => {
