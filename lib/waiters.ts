@@ -225,12 +225,17 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
     return newest;
   }
 
-  /** Rejects all that wait at the time of the call, each with an error of its own. */
-  rejectAll(makeError: (waiter: Waiter<Request, Granted>) => Error): void {
+  /**
+   * Rejects all that wait at the time of the call, each with an error of its own.
+   * @param until whose deadline is no later is told that instead
+   */
+  rejectAll(makeError: (waiter: Waiter<Request, Granted>) => Error, until = -Infinity): void {
     // Counted first, so that what is queued by a listener meanwhile is not rejected with the rest.
     for (let left = this.#byTurn.size; left > 0; left--) {
       const waiter = dequeue<Request, Granted>(this.#byTurn);
-      if (waiter !== undefined && !waiter.settled) waiter.reject(makeError(waiter));
+      if (waiter === undefined || waiter.settled) continue;
+      if (waiter.deadline <= until) this.#expire(waiter, 1);
+      else waiter.reject(makeError(waiter));
     }
   }
 

@@ -281,7 +281,8 @@ export class Lender<Connection extends object, Handle extends object> {
     // While connections are out, one of them may still serve those who wait; and a lock elsewhere may go away.
     // Their timeout would tell them of this error. Otherwise waiting is in vain.
     if (this.#inventory.size === 0 && !this.#driver.isTransient(error)) {
-      this.#waiters.rejectAll(() => this.#inventory.openError(error));
+      // An open that hangs is given up in the millisecond in which those who have waited for it are late.
+      this.#waiters.rejectAll(() => this.#inventory.openError(error), this.#clock.now() + 1);
     }
     this.pump();
   }

@@ -194,3 +194,15 @@ test('a pool can not be larger than its database allows', (t) => {
   }
   t.is(pool.stats().max, 2);
 });
+
+test('who is late when an open that hangs is given up is told that he is, whichever comes first', async (t) => {
+  const { pool, clock, driver } = fakePool(t, { max: 1, acquireTimeout: 100 });
+  driver.beforeOpen = () => new Promise(() => {});
+  const patient = attempt(pool.acquire({ timeout: 1000 }));
+  // His timer is set after that of the open.
+  const late = attempt(pool.acquire({ timeout: 100 }));
+  await clock.pass(100);
+  t.is((late.error as { code?: string } | undefined)?.code, 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT');
+  t.is((patient.error as { code?: string } | undefined)?.code, 'ERR_LEASEHOLD_OPEN');
+  t.like(pool.stats(), { waiting: 0, counters: { timeouts: 1 } });
+});
