@@ -19,6 +19,7 @@ import {
   ScopeEndedError,
 } from '../lib/errors.ts';
 import type { HolderInfo } from '../lib/holder.ts';
+import { TransactionAbortedError } from '../lib/transaction-errors.ts';
 
 const holders: HolderInfo[] = [
   {
@@ -269,4 +270,10 @@ test('an abort is shaped as that of Node', (t) => {
   t.like(error, { name: 'AbortError', code: 'ABORT_ERR', message: 'The operation was aborted' });
   t.is(error.cause, reason);
   t.false(error instanceof LeaseholdError);
+});
+
+test('what is thrown without a name or a message of text is told all the same', (t) => {
+  const odd = Object.assign(new Error('x'), { name: 5, message: { reason: 1 }, code: 7 });
+  t.true(new OpenError('app', '/app.db', odd).message.endsWith('an error without a message'));
+  t.true(new TransactionAbortedError('app', undefined, odd).message.endsWith('an error'));
 });

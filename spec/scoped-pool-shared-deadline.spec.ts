@@ -159,3 +159,34 @@ test('a call that shares a connection which is at hand sets no timer', async (t)
     t.is(pool.stats().counters.acquired, 1);
   });
 });
+
+test('an abort while a connection at hand is being bound counts', async (t) => {
+  const pool = new SqlitePool(temporaryFile(t));
+  t.teardown(() => pool.close({ timeout: 0 }));
+  await pool.withScope(async () => {
+    const controller = new AbortController();
+    const binding = pool.connection();
+    const reading = pool.get('SELECT 1', [], { signal: controller.signal });
+    controller.abort();
+    await t.throwsAsync(reading, { code: 'ABORT_ERR' });
+    await binding;
+  });
+});
+
+test('a pool without a write lane says the same of those who share, and who holds what', async (t) => {
+  const file = temporaryFile(t);
+  await using writer = new SqlitePool(file);
+  await writer.ready();
+  const clock = new FakeClock();
+  const pool = new SqlitePool(file, { name: 'app', readonly: true, max: 1 }, clock);
+  t.teardown(() => pool.close({ timeout: 0 }));
+  await pool.acquire({ label: 'holder' });
+  await pool.withScope(async () => {
+    const binding = t.throwsAsync(pool.connection({ timeout: 200 }));
+    const reading = t.throwsAsync(pool.get('SELECT 1', [], { timeout: 50 }), { code: 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT' });
+    await clock.pass(200);
+    t.like(await reading, { leased: 1, waiting: 1, max: 1 });
+    t.regex((await reading).message, /holder/);
+    await binding;
+  });
+});

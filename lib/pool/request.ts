@@ -68,11 +68,6 @@ export class Requests {
     };
   }
 
-  /** What to take a connection with after an `await`. `undefined` where nothing would be lost. */
-  callOf(entry: Entry): Call | undefined {
-    return this.#capturesStacks ? { since: undefined, site: this.siteOf(entry) } : undefined;
-  }
-
   /** Makes a lease of an idle connection, else in its turn; then the promise is of what is wanted. Throws where it is refused at once. */
   take<Connection extends object, Handle extends object>(
     lender: Lender<Connection, Handle>,
