@@ -7,7 +7,7 @@ import type { PoolCounters, Times } from '../stats.ts';
 import { Opener } from './opener.ts';
 import type { Patience } from './patience.ts';
 import { type Numbers, Slot } from './slot.ts';
-import type { TargetWatch } from './target-watch.ts';
+import type { Judge, TargetWatch } from './target-watch.ts';
 
 export interface InventoryContext<Connection extends object, Handle extends object> {
   readonly driver: Driver<Connection, Handle>;
@@ -54,7 +54,7 @@ export class Inventory<Connection extends object, Handle extends object> {
   constructor(context: InventoryContext<Connection, Handle>) {
     this.#context = context;
     const { driver, settings, clock, events, patience, target } = context;
-    target.onReplaced((reason) => this.retireAll(reason).length);
+    target.onLook((judge) => this.#retireThose(judge));
     this.checkLimit(settings.max);
     this.max = settings.max;
     this.min = settings.min;
@@ -135,14 +135,14 @@ export class Inventory<Connection extends object, Handle extends object> {
   /** Why an idle connection must not be lent, `undefined` if it may. */
   #stale(slot: Slot<Connection, Handle>, now: number): string | undefined {
     const { target } = this.#context;
-    if (now >= target.lookAt) target.look(slot.connection, now);
+    if (now >= target.lookAt) target.look(now);
     return slot.retired ?? (slot.expiresAt <= now ? 'maxLifetime' : undefined);
   }
 
   /** Why a connection that came back must not be pooled, `undefined` if it may. */
   unfit(slot: Slot<Connection, Handle>, now: number): string | undefined {
     const { target } = this.#context;
-    if (now >= target.lookAt) target.look(slot.connection, now);
+    if (now >= target.lookAt) target.look(now);
     if (slot.retired !== undefined) return slot.retired;
     if (this.#disposed) return 'closed';
     // A new one serves at least once, however short its life.
@@ -293,12 +293,31 @@ export class Inventory<Connection extends object, Handle extends object> {
   closeStale(now: number): void {
     const { idleTimeout } = this.#context.settings;
     this.closeIdle('idleTimeout', (slot) => now - slot.idleSince >= idleTimeout && this.staying > this.min);
-    for (const slot of this.#idle.filter((idle) => idle.expiresAt <= now)) {
-      const index = this.#idle.indexOf(slot);
+    this.#closeThose((slot) => (slot.expiresAt <= now ? 'maxLifetime' : undefined));
+  }
+
+  /** Has those connections closed for which there is a reason: idle ones now, the others when they come back. Returns how many. */
+  #retireThose(judge: Judge<Connection>): number {
+    let retired = 0;
+    for (const slot of this.#slots) {
+      const reason = slot.retired === undefined ? judge(slot.connection) : undefined;
+      if (reason === undefined) continue;
+      slot.retire(reason);
+      retired++;
+    }
+    if (retired > 0) this.#closeThose((slot) => slot.retired);
+    return retired;
+  }
+
+  /** Closes idle connections for which there is a reason. */
+  #closeThose(reasonOf: (slot: Slot<Connection, Handle>) => string | undefined): void {
+    for (const slot of [...this.#idle]) {
+      const reason = reasonOf(slot);
+      const index = reason === undefined ? -1 : this.#idle.indexOf(slot);
       // A listener of an earlier close may have taken it.
-      if (index === -1) continue;
+      if (reason === undefined || index === -1) continue;
       this.#idle.splice(index, 1);
-      this.close(slot, 'maxLifetime');
+      this.close(slot, reason);
     }
   }
 

@@ -5,6 +5,9 @@ import { formatCount, printable } from '../wording.ts';
 // To look is a call of the operating system, some 5 µs: nothing for each second, half of a lease for each of those.
 const interval = 1000;
 
+/** Why a connection is to be retired, `undefined` if it is not. */
+export type Judge<Connection> = (connection: Connection) => string | undefined;
+
 /**
  * Finds out that the connections of a pool lead to something that was replaced: they would go on to "succeed" on what nobody
  * else sees.
@@ -13,7 +16,7 @@ export class TargetWatch<Connection extends object> {
   readonly #pool: string;
   readonly #driver: Pick<Driver<Connection, object>, 'target' | 'outdated'>;
   readonly #events: PoolEmitter;
-  readonly #retirements: ((reason: string) => number)[] = [];
+  readonly #retirements: ((judge: Judge<Connection>) => number)[] = [];
   /** From when on to look again: asked with each lease, so that `look` is not called for each. Time of the pool's clock. */
   lookAt: number;
 
@@ -24,19 +27,23 @@ export class TargetWatch<Connection extends object> {
     this.lookAt = driver.outdated === undefined ? Infinity : -Infinity;
   }
 
-  /** Has `retire` called with the reason; it says how many connections it has retired. */
-  onReplaced(retire: (reason: string) => number): void {
+  /** Has `retire` called at each look. It retires those connections for which there is a reason, and says how many. */
+  onLook(retire: (judge: Judge<Connection>) => number): void {
     this.#retirements.push(retire);
   }
 
-  /** Retires every connection of the pool if this one is outdated. */
-  look(connection: Connection, now: number): void {
+  /** Retires every connection of the pool that is outdated: some may have been opened since. */
+  look(now: number): void {
     this.lookAt = now + interval;
-    const reason = this.#driver.outdated?.(connection);
-    if (reason === undefined) return;
+    let reason: string | undefined;
+    const judge: Judge<Connection> = (connection) => {
+      const found = this.#driver.outdated?.(connection);
+      reason ??= found;
+      return found;
+    };
     let retired = 0;
-    for (const retire of this.#retirements) retired += retire(reason);
-    if (!this.#events.has('replace')) return;
+    for (const retire of this.#retirements) retired += retire(judge);
+    if (reason === undefined || !this.#events.has('replace')) return;
     const { target } = this.#driver;
     const message =
       `${formatCount(retired, 'connection')} of "${printable(this.#pool)}" to "${printable(target)}" retired: ${reason}. ` +

@@ -147,6 +147,8 @@ export class SqliteConnection {
       this.#patience = busyTimeout;
       this.impatient = false;
     }
+    // The mode, too.
+    this.file?.noteLog();
     this.isRollbackJournal = !this.settings.isPrivate && this.raw.pragma('journal_mode', { simple: true }) !== 'wal';
     // better-sqlite3 tells the default only by what a new statement does.
     const probe = this.raw.prepare('SELECT 1').pluck().get();

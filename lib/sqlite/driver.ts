@@ -4,9 +4,10 @@ import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Driver, LeaseControl, Residue } from '../driver.ts';
 import { isError, OptionsError, textOf } from '../errors.ts';
+import { printable } from '../wording.ts';
 import type { RawDatabase } from './better-sqlite3.ts';
 import { SqliteConnection } from './connection.ts';
-import { DatabaseFile, identityOf } from './database-file.ts';
+import { DatabaseFile, identityOf, leftoverBeside } from './database-file.ts';
 import { LeasedDatabase } from './handle.ts';
 import { laneOf, WriteLane } from './lane.ts';
 import type { PragmaValue, SqliteSettings } from './options.ts';
@@ -20,8 +21,6 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
   readonly hasReserve: boolean;
   /** The connection that was opened last: its lane is that of the file as it is now. */
   latest: SqliteConnection | undefined;
-  /** How many connections are open to each file, by its identity: there are several once it has been replaced. */
-  readonly #open = new Map<string, number>();
   /** Whether the pragma names have been checked; they are the same for every connection. */
   #checkedPragmas = false;
 
@@ -38,17 +37,17 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     // SQLite would open a file it may not write without a word, and fail at the first write.
     if (!readonly && !isPrivate) checkWritable(file);
     const before = isPrivate ? undefined : identityOf(file);
-    if (!isPrivate) this.#refuseMixture(before);
+    if (!isPrivate) this.#refuseMixture(file);
     // Nothing waits for a lock while it opens: that would block the event loop. The pool tries again.
     const raw = new Database(file, { readonly, timeout: 0 }) as RawDatabase;
+    let found: DatabaseFile | undefined;
     try {
       this.#setUp(raw);
-      const found = isPrivate ? undefined : new DatabaseFile(file);
+      found = isPrivate ? undefined : new DatabaseFile(file);
       if (before !== undefined && found?.id !== before) throw new MovedError();
       const lane = found === undefined ? new WriteLane(this.#clock) : laneOf(found.id, this.#clock);
       const connection = new SqliteConnection(raw, this.#settings, found, lane, this.#clock);
       connection.settle();
-      if (found !== undefined) this.#open.set(found.id, (this.#open.get(found.id) ?? 0) + 1);
       this.latest = connection;
       return connection;
     } catch (error) {
@@ -57,6 +56,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       } catch (closeError) {
         this.#settings.onCloseError(closeError);
       }
+      found?.closed();
       throw error;
     }
   }
@@ -115,29 +115,22 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       raw.close();
     } catch (error) {
       // From within a statement of its own, it can be closed only when that has returned.
-      if (!isError(error) || !(error instanceof TypeError)) throw error;
-      return setImmediate().then(() => void raw.close());
-    } finally {
-      if (file !== undefined) this.#forget(file.id);
+      if (isError(error) && error instanceof TypeError) return setImmediate().then(() => closeLate(raw, file));
+      file?.closed();
+      throw error;
     }
-  }
-
-  #forget(id: string): void {
-    const left = (this.#open.get(id) ?? 0) - 1;
-    if (left > 0) this.#open.set(id, left);
-    else this.#open.delete(id);
+    file?.closed();
+    return undefined;
   }
 
   /** A file that was replaced is opened only once nothing of the former is beside it: SQLite would mix the two. */
-  #refuseMixture(present: string | undefined): void {
-    const former = this.latest?.file;
-    if (former === undefined || former.id === present) return;
-    const leftover = former.leftBehind(this.#open.has(former.id));
+  #refuseMixture(file: string): void {
+    const leftover = leftoverBeside(file, this.latest?.file);
     if (leftover === undefined) return;
-    const what = present === undefined ? 'The file is gone' : 'Another file has taken its place';
     throw new Error(
-      `${what}, but "${leftover}" is still there, which belongs to the former: SQLite would mix the two. Put the former ` +
-        `file back, or end whatever has it open and remove what is left of it: its -wal, -shm and -journal.`,
+      `"${printable(leftover)}" belongs to a file that was open by this name before. SQLite would take it for a part of what has the ` +
+        'name now, and mix the two, also after a restart. Put the former file back; or end whatever has it open, and take its -wal, ' +
+        '-shm and -journal away to where it is: they are a part of it.',
     );
   }
 
@@ -150,6 +143,8 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       if (name !== 'journal_mode') raw.pragma(`${name} = ${literal(value)}`);
       else if (!readonly && !isPrivate) setJournalMode(raw, value);
     }
+    // In a mode that was just set: the write-ahead log is made by the first read.
+    if (!isPrivate) raw.pragma('schema_version');
   }
 
   #checkPragmas(raw: RawDatabase): void {
@@ -165,6 +160,14 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
       }
     }
     this.#checkedPragmas = true;
+  }
+}
+
+function closeLate(raw: RawDatabase, file: DatabaseFile | undefined): void {
+  try {
+    raw.close();
+  } finally {
+    file?.closed();
   }
 }
 

@@ -136,11 +136,13 @@ const sqliteRules = {
 /** Checks and completes what was given to `createPool`. @throws OptionsError */
 export function normalize(file: unknown, given: SqlitePoolOptions = {}): NormalizedOptions {
   const options = checkOptions(given, sqliteRules);
+  // Read once, as everything else: what was checked is what is used.
+  const { pragmas: pragmasAsked = {} } = checkOptions({ pragmas: { ...options.pragmas } }, { pragmas });
   const path = checkFile(file);
-  if (options.pragmas?.['busy_timeout'] != null) {
+  if (pragmasAsked['busy_timeout'] != null) {
     throw new OptionsError(
       'pragmas.busy_timeout',
-      options.pragmas['busy_timeout'],
+      pragmasAsked['busy_timeout'],
       'absent',
       'Set "busyTimeout" instead.',
     );
@@ -154,7 +156,7 @@ export function normalize(file: unknown, given: SqlitePoolOptions = {}): Normali
       'A private database begins empty, so there is nothing to read.',
     );
   }
-  const asked = Object.entries(options.pragmas ?? {}).filter(([, value]) => value !== undefined);
+  const asked = Object.entries(pragmasAsked).filter(([, value]) => value !== undefined);
   const settings = Object.entries({ ...defaultPragmas, ...Object.fromEntries(asked) });
   const pool = poolSettings(options, {
     name: isPrivate ? path || 'temporary' : basename(path).replace(/(?<=.)\.[^.]*$/, ''),

@@ -214,3 +214,13 @@ for (const [what, file, given] of [
     t.truthy(refusal(t, file, given));
   });
 }
+
+test('what a pragma is at its last reading has to be allowed', (t) => {
+  let reads = 0;
+  const pragmas = {
+    get cache_size() {
+      return reads++ === 0 ? 5 : { toString: () => '5; DROP' };
+    },
+  };
+  t.is(refusal(t, 'app.db', { pragmas })?.option, 'pragmas');
+});

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -41,7 +42,7 @@ async function refused(t: ExecutionContext, pool: SqlitePool, clock: FakeClock, 
   await clock.pass(10);
   const error = await attempt;
   const reasons = `${error.message} ${(error?.cause as Error | undefined)?.message}`;
-  t.true(reasons.includes(`${leftover}" is still there`), reasons);
+  t.true(reasons.includes(`${leftover}" belongs to a file`), reasons);
 }
 
 function integrity(t: ExecutionContext, file: string): void {
@@ -74,7 +75,7 @@ test('a file that is moved over the open one is not opened beside the write-ahea
   renameSync(other, file);
   await clock.pass(1000);
   const error = await t.throwsAsync<Error>(names, { code: 'ERR_LEASEHOLD_OPEN' });
-  t.true(error.message.includes(`"${file}-wal" is still there, which belongs to the former`), error.message);
+  t.true(error.message.includes(`"${file}-wal" belongs to a file that was open by this name before`), error.message);
   t.is(told.length, 1);
   await t.throwsAsync(pool.run("INSERT INTO item VALUES ('new')"), { code: 'ERR_LEASEHOLD_OPEN' });
   for (const end of ['-wal', '-shm']) rmSync(`${file}${end}`);
@@ -108,7 +109,7 @@ test('a file that is gone is not made anew beside its log, and is as it was when
   renameSync(file, `${file}.away`);
   await clock.pass(1000);
   const error = await t.throwsAsync<Error>(names, { code: 'ERR_LEASEHOLD_OPEN' });
-  t.regex(error.message, /The file is gone, but ".*-wal" is still there/);
+  t.regex(error.message, /-wal" belongs to a file that was open by this name before/);
   t.false(existsSync(file));
   t.like(told[0], { reason: 'its file is gone' });
   renameSync(`${file}.away`, file);
@@ -227,4 +228,129 @@ test('however often the file is replaced under load, each is whole, and nobody w
   }
   t.is(told.length, 10);
   t.like(pool.stats(), { leased: 0, waiting: 0, laneHeld: 0, laneWaiting: 0 });
+});
+
+/** A pool on a file that it has made itself, and another file to be put in its place. */
+async function made(t: ExecutionContext, options: SqlitePoolOptions = {}) {
+  const file = temporaryFile(t);
+  const clock = new FakeClock();
+  const pool = new SqlitePool(file, { name: 'app', ...options }, clock);
+  t.teardown(() => pool.close({ timeout: 0 }));
+  await pool.run('CREATE TABLE item (name TEXT)');
+  await pool.run("INSERT INTO item VALUES ('former')");
+  const other = makeFile(join(dirname(file), 'other.db'), 'present');
+  return { file, clock, pool, other };
+}
+
+const isOpenedNot = { code: 'ERR_LEASEHOLD_OPEN', message: /belongs to a file that was open by this name before/ };
+
+test('the log of a file that the pool has made itself is known, too', async (t) => {
+  const { file, clock, pool, other } = await made(t);
+  renameSync(other, file);
+  await clock.pass(1000);
+  await t.throwsAsync(pool.all('SELECT name FROM item'), isOpenedNot);
+  await pool.close();
+  for (const end of ['-wal', '-shm']) rmSync(`${file}${end}`, { force: true });
+  const db = new Database(file);
+  t.deepEqual(db.prepare('SELECT name FROM item').pluck().all(), ['present']);
+  db.close();
+});
+
+test('so is that of a mode which onOpen has set', async (t) => {
+  const onOpen = (db: Database.Database): void => void db.pragma('journal_mode = WAL');
+  const { file, clock, pool, other } = await made(t, { pragmas: { journal_mode: null }, onOpen });
+  renameSync(other, file);
+  await clock.pass(1000);
+  await t.throwsAsync(pool.all('SELECT name FROM item'), isOpenedNot);
+});
+
+test('another pool of the process is kept from it as well, whenever it was made, and one that comes after a close', async (t) => {
+  const { file, clock, pool, other } = await made(t);
+  await using second = new SqlitePool(file, { name: 'second' });
+  renameSync(other, file);
+  await t.throwsAsync(second.all('SELECT name FROM item'), isOpenedNot);
+  await clock.pass(1000);
+  await t.throwsAsync(pool.all('SELECT name FROM item'), isOpenedNot);
+  await pool.close();
+  await using third = new SqlitePool(file, { name: 'third' });
+  await t.throwsAsync(third.all('SELECT name FROM item'), isOpenedNot);
+});
+
+test('a connection to the former that comes back after a new one was opened is closed within a second', async (t) => {
+  const { clock, pool, file, names } = await opened(t);
+  const [first, second] = [await pool.acquire(), await pool.acquire()];
+  removeAll(file);
+  makeFile(file, 'present');
+  await clock.pass(1000);
+  const third = await pool.acquire();
+  third.close();
+  for (const db of [first, second]) db.close();
+  await clock.pass(1000);
+  t.deepEqual(await names(), ['present']);
+  const all = await Promise.all(Array.from({ length: 3 }, () => pool.acquire()));
+  for (const db of all) t.deepEqual(db.prepare('SELECT name FROM item').pluck().all(), ['present']);
+  for (const db of all) db.close();
+});
+
+test('where a link leads elsewhere, what lies beside its former target is in nobody’s way', async (t) => {
+  const target = temporaryFile(t, 'first.db');
+  const file = join(dirname(target), 'app.db');
+  symlinkSync(target, file);
+  const { clock, pool, names } = await opened(t, {}, file);
+  await pool.run("INSERT INTO item VALUES ('of the first')");
+  const holder = await pool.acquire();
+  const other = makeFile(join(dirname(file), 'second.db'), 'present');
+  rmSync(file);
+  symlinkSync(other, file);
+  await clock.pass(1000);
+  t.deepEqual(await names(), ['present']);
+  t.is(holder.prepare('SELECT count(*) FROM item').pluck().get(), 2);
+  holder.close();
+});
+
+test('the journal that another process has left of the former is not played back into the new file', async (t) => {
+  const { clock, pool, file } = await opened(t, { pragmas: { journal_mode: 'delete' } });
+  const program = `
+    import Database from ${JSON.stringify(import.meta.resolve('better-sqlite3'))};
+    const db = new Database(process.argv[1]);
+    db.pragma('cache_size = 5');
+    db.pragma('cache_spill = 5');
+    db.exec("CREATE TABLE more (data); BEGIN IMMEDIATE");
+    const insert = db.prepare('INSERT INTO more VALUES (zeroblob(1000))');
+    for (let row = 0; row < 200; row++) insert.run();
+    process.kill(process.pid, 'SIGKILL');`;
+  spawnSync(process.execPath, ['--input-type=module', '-e', program, file]);
+  t.true(existsSync(`${file}-journal`));
+  renameSync(makeFile(join(dirname(file), 'other.db'), 'present', 'delete'), file);
+  await clock.pass(1000);
+  await t.throwsAsync(pool.all('SELECT name FROM item'), isOpenedNot);
+  rmSync(`${file}-journal`);
+  await clock.pass(2000);
+  t.deepEqual(await pool.all('SELECT name FROM item'), [{ name: 'present' }]);
+  integrity(t, file);
+});
+
+test('a file that is put back while a connection to it is still open is opened with the log it has there', async (t) => {
+  const { clock, pool, file, names } = await opened(t);
+  await pool.run("INSERT INTO item VALUES ('kept')");
+  const holder = await pool.acquire();
+  for (const end of ['', '-wal', '-shm']) renameSync(`${file}${end}`, `${file}.away${end}`);
+  makeFile(file, 'present');
+  await clock.pass(1000);
+  t.deepEqual(await names(), ['present']);
+  await pool.closeIdle();
+  removeAll(file);
+  renameSync(`${file}.away`, file);
+  await clock.pass(1000);
+  // Its log is still away: with another beside it the file would be opened twice, each blind for what the other writes.
+  const refused = t.throwsAsync<Error>(pool.withConnection(() => {}, { fresh: true, timeout: 10 }));
+  await clock.pass(10);
+  t.regex(
+    String((await refused).cause ?? (await refused).message),
+    /belongs to a file that was open by this name before/,
+  );
+  for (const end of ['-wal', '-shm']) renameSync(`${file}.away${end}`, `${file}${end}`);
+  await clock.pass(2000);
+  t.deepEqual(await names(), ['former', 'kept']);
+  holder.close();
 });

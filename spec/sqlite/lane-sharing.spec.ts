@@ -105,7 +105,8 @@ test('a file put in the place of the first has a lane of its own', async (t) => 
   const pool = temporaryPool(t, {}, file);
   await pool.run(table);
   const holder = await pool.acquire({ write: true });
-  renameSync(file, `${file}.old`);
+  // With all that belongs to it: else the new one would be mixed with that, and is not opened.
+  for (const end of ['', '-wal', '-shm']) renameSync(`${file}${end}`, `${file}.old${end}`);
   const other = temporaryPool(t, {}, file);
   t.like(await other.run(table), { changes: 0 });
   t.is(pool.stats().laneHeld, 1);
