@@ -311,7 +311,7 @@ export class Inventory<Connection extends object, Handle extends object> {
 
   /** Closes idle connections for which there is a reason. */
   #closeThose(reasonOf: (slot: Slot<Connection, Handle>) => string | undefined): void {
-    for (const slot of [...this.#idle]) {
+    for (const slot of this.#idle.slice()) {
       const reason = reasonOf(slot);
       const index = reason === undefined ? -1 : this.#idle.indexOf(slot);
       // A listener of an earlier close may have taken it.

@@ -137,7 +137,7 @@ const sqliteRules = {
 export function normalize(file: unknown, given: SqlitePoolOptions = {}): NormalizedOptions {
   const options = checkOptions(given, sqliteRules);
   // Read once, as everything else: what was checked is what is used.
-  const { pragmas: pragmasAsked = {} } = checkOptions({ pragmas: { ...options.pragmas } }, { pragmas });
+  const { pragmas: pragmasAsked } = checkOptions({ pragmas: { ...options.pragmas } }, { pragmas });
   const path = checkFile(file);
   if (pragmasAsked['busy_timeout'] != null) {
     throw new OptionsError(

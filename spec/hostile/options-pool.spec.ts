@@ -217,10 +217,10 @@ for (const [what, file, given] of [
 
 test('what a pragma is at its last reading has to be allowed', (t) => {
   let reads = 0;
-  const pragmas = {
+  const fickle = {
     get cache_size() {
       return reads++ === 0 ? 5 : { toString: () => '5; DROP' };
     },
   };
-  t.is(refusal(t, 'app.db', { pragmas })?.option, 'pragmas');
+  t.is(refusal(t, 'app.db', { pragmas: fickle })?.option, 'pragmas');
 });
