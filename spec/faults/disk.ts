@@ -62,6 +62,10 @@ function makeDisk(t: ExecutionContext): Disk {
       const file = openSync(ballast, 'a');
       try {
         for (let left = statfsSync(path).bavail - room; left > 0; left--) writeSync(file, pages);
+        // What was closed a moment ago may give back its room only now.
+        while (room === 0) writeSync(file, pages);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
       } finally {
         closeSync(file);
       }
