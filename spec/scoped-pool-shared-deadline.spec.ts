@@ -163,6 +163,7 @@ test('a call that shares a connection which is at hand sets no timer', async (t)
 test('an abort while a connection at hand is being bound counts', async (t) => {
   const pool = new SqlitePool(temporaryFile(t));
   t.teardown(() => pool.close({ timeout: 0 }));
+  await pool.ready();
   await pool.withScope(async () => {
     const controller = new AbortController();
     const binding = pool.connection();

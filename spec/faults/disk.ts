@@ -63,7 +63,7 @@ function makeDisk(t: ExecutionContext): Disk {
       try {
         for (let left = statfsSync(path).bavail - room; left > 0; left--) writeSync(file, pages);
         // What was closed a moment ago may give back its room only now.
-        while (room === 0) writeSync(file, pages);
+        for (let more = room === 0 ? 1024 : 0; more > 0; more--) writeSync(file, pages);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
       } finally {
