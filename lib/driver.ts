@@ -30,7 +30,7 @@ export interface Driver<Connection extends object, Handle extends object> {
 
   /**
    * Why this connection no longer leads to what would be opened now, in words: of SQLite, because the file was replaced.
-   * `undefined` where it does. Asked at most once a second, of one of those at hand.
+   * `undefined` where it does. Asked of each open connection, at most once a second.
    */
   outdated?(connection: Connection): string | undefined;
 

@@ -148,8 +148,9 @@ export class SqliteConnection {
       this.impatient = false;
     }
     // The mode, too.
-    this.file?.noteLog();
-    this.isRollbackJournal = !this.settings.isPrivate && this.raw.pragma('journal_mode', { simple: true }) !== 'wal';
+    const isWal = this.raw.pragma('journal_mode', { simple: true }) === 'wal';
+    this.isRollbackJournal = !this.settings.isPrivate && !isWal;
+    this.file?.settle(isWal);
     // better-sqlite3 tells the default only by what a new statement does.
     const probe = this.raw.prepare('SELECT 1').pluck().get();
     this.statements.defaultMode = typeof probe === 'bigint' ? safeIntegerRows : flatRows;

@@ -1,29 +1,38 @@
 import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 
-/**
- * Which file has a name at present: its device and inode, which no two files have that exist at a time. `undefined` where
- * there is none.
- * @throws what the file system says, but for a file that is not there
- */
-export function identityOf(path: string): string | undefined {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found === undefined ? undefined : `${found.dev}:${found.ino}`;
+/** Which file it is. */
+export interface FileIdentity {
+  /** Its device and inode, which no two files have that exist at a time. */
+  readonly id: string;
+  /** When it was made, in ns: tells it from one that has got its inode after it was gone. 0 where the file system keeps none. */
+  readonly birth: bigint;
 }
 
-/** Of a write-ahead log, whose inode may be given to another as soon as it is gone. */
-function logIdentityOf(path: string): string | undefined {
+/**
+ * Which file has a name at present, `undefined` where there is none.
+ * @throws what the file system says, but for a file that is not there
+ */
+export function identityOf(path: string): FileIdentity | undefined {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found === undefined ? undefined : `${found.dev}:${found.ino}:${found.birthtimeNs}`;
+  return found === undefined ? undefined : { id: `${found.dev}:${found.ino}`, birth: found.birthtimeNs };
+}
+
+/** Of a write-ahead log: its inode may be given to another as soon as it is gone. */
+function logIdentityOf(path: string): string | undefined {
+  const found = identityOf(path);
+  return found === undefined ? undefined : `${found.id}:${found.birth}`;
 }
 
 /** A database file that somebody in this process has open, or whose write-ahead log was left lying when he closed it. */
 interface KnownFile {
-  connections: number;
-  /** The write-ahead log that belongs to it, and its path; `undefined` where it has none, as far as is known. */
+  readonly birth: bigint;
+  /** One for each open connection. Weak, because a pool that is dropped without `close` does not tell of its end. */
+  readonly users: Set<WeakRef<DatabaseFile>>;
+  /** The write-ahead log that belongs to it, and its path, as the connection found it that was opened last. */
   log: { readonly id: string; readonly path: string } | undefined;
 }
 
-// By identity. Under this name every pool and every copy of the package in the process finds the same.
+// By the identity of the file. Under this name every pool and every copy of the package in the process finds the same.
 const registryKey = Symbol.for('leasehold.files.v1');
 const shared = globalThis as { [registryKey]?: Map<string, KnownFile> };
 shared[registryKey] ??= new Map();
@@ -36,47 +45,45 @@ const known = shared[registryKey];
 export class DatabaseFile {
   /** As it was asked for: perhaps a link. */
   readonly #path: string;
-  readonly #logPath: string;
   readonly #file: KnownFile;
+  readonly #self = new WeakRef(this);
   readonly id: string;
-  #isClosed = false;
 
-  /** @throws what the file system says, also where there is none */
-  constructor(path: string) {
+  constructor(path: string, { id, birth }: FileIdentity) {
     this.#path = path;
-    this.#logPath = logPathOf(path);
-    this.id = identityOf(path) ?? '';
-    const file = known.get(this.id) ?? { connections: 0, log: undefined };
-    known.set(this.id, file);
-    this.#file = file;
-    file.connections++;
-    this.noteLog();
+    this.id = id;
+    const former = known.get(id);
+    this.#file = former !== undefined && isSame(former, birth) ? former : { birth, users: new Set(), log: undefined };
+    known.set(id, this.#file);
+    this.#file.users.add(this.#self);
   }
 
-  /** It may have got a write-ahead log: by the first read in WAL mode, or because another process has chosen that mode. */
-  noteLog(): void {
-    if (this.#file.log !== undefined) return;
-    const id = logIdentityOf(this.#logPath);
-    if (id !== undefined) this.#file.log = { id, path: this.#logPath };
+  /**
+   * The connection is set up. What lies beside the file now is its write-ahead log, which nobody can take from it for as long as
+   * a connection is in WAL mode; in any other it has none, and another process may turn to it at any time.
+   */
+  settle(isWal: boolean): void {
+    const path = logPathOf(this.#path);
+    const id = isWal ? logIdentityOf(path) : undefined;
+    this.#file.log = id === undefined ? undefined : { id, path };
   }
 
   /** Why what is opened by its path now would be another, `undefined` where it would not or nobody can tell. */
   replaced(): string | undefined {
     try {
       const present = identityOf(this.#path);
-      if (present !== this.id) return present === undefined ? 'its file is gone' : 'another file is in its place';
-      this.noteLog();
+      if (present?.id === this.id) return undefined;
+      return present === undefined ? 'its file is gone' : 'another file is in its place';
     } catch {
       // What can not be looked at now can be looked at later.
+      return undefined;
     }
-    return undefined;
   }
 
   /** The connection has been closed. */
   closed(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    if (--this.#file.connections === 0 && !isLeft(this.#file)) known.delete(this.id);
+    this.#file.users.delete(this.#self);
+    if (isOver(this.#file) && known.get(this.id) === this.#file) known.delete(this.id);
   }
 }
 
@@ -91,23 +98,44 @@ export function leftoverBeside(path: string, former: DatabaseFile | undefined): 
   const logPath = logPathOf(path);
   const log = logIdentityOf(logPath);
   for (const [id, file] of known) {
-    if (file.connections === 0 && !isLeft(file)) known.delete(id);
+    if (isOver(file)) known.delete(id);
     // Of the file itself it has to be the one it has been open with: two of one file would not know of each other.
-    else if (id === present ? isReplaced(file, log) : log !== undefined && file.log?.id === log) return logPath;
+    else if (present?.id === id && isSame(file, present.birth) ? isReplaced(file, log) : isLogOf(file, log))
+      return logPath;
   }
-  if (former === undefined || former.id === present) return undefined;
+  if (former === undefined || former.id === present?.id) return undefined;
   const journal = logPath.replace(/wal$/, 'journal');
-  return isHot(journal, known.has(former.id)) ? journal : undefined;
+  const file = known.get(former.id);
+  return isHot(journal, file !== undefined && isInUse(file)) ? journal : undefined;
+}
+
+function isInUse({ users }: KnownFile): boolean {
+  for (const user of users) {
+    if (user.deref() !== undefined) return true;
+    users.delete(user);
+  }
+  return false;
+}
+
+/** Whether one of the same identity is this file: it is, for as long as somebody has it open. */
+function isSame(file: KnownFile, birth: bigint): boolean {
+  return file.birth === birth || isInUse(file);
 }
 
 /** Whether its write-ahead log was taken away, or another put in its place, while it is open. */
-function isReplaced({ connections, log }: KnownFile, present: string | undefined): boolean {
-  return connections > 0 && log !== undefined && log.id !== present;
+function isReplaced(file: KnownFile, present: string | undefined): boolean {
+  return file.log !== undefined && file.log.id !== present && isInUse(file);
 }
 
-/** Whether its write-ahead log is still there, with something in it. */
-function isLeft({ log }: KnownFile): boolean {
-  return log !== undefined && logIdentityOf(log.path) === log.id && statSync(log.path).size > 0;
+function isLogOf({ log }: KnownFile, present: string | undefined): boolean {
+  return log !== undefined && log.id === present;
+}
+
+/** Whether nothing of it can be mixed with another: nobody has it open, nor is its write-ahead log there with something in it. */
+function isOver(file: KnownFile): boolean {
+  if (isInUse(file)) return false;
+  const { log } = file;
+  return log === undefined || logIdentityOf(log.path) !== log.id || statSync(log.path).size === 0;
 }
 
 /** SQLite keeps it beside the file itself, where the path is that of a link. */
@@ -124,9 +152,9 @@ function logPathOf(path: string): string {
  * Whether a rollback journal would be played back: whoever has done with one empties it, removes it, or clears its head, which
  * may also be still to come where somebody is at work with it.
  */
-function isHot(journal: string, isInUse: boolean): boolean {
+function isHot(journal: string, isFormerOpen: boolean): boolean {
   if ((statSync(journal, { throwIfNoEntry: false })?.size ?? 0) === 0) return false;
-  if (isInUse) return true;
+  if (isFormerOpen) return true;
   const descriptor = openSync(journal, 'r');
   try {
     const head = Buffer.alloc(8);

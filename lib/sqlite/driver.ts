@@ -7,7 +7,7 @@ import { isError, OptionsError, textOf } from '../errors.ts';
 import { printable } from '../wording.ts';
 import type { RawDatabase } from './better-sqlite3.ts';
 import { SqliteConnection } from './connection.ts';
-import { DatabaseFile, identityOf, leftoverBeside } from './database-file.ts';
+import { DatabaseFile, type FileIdentity, identityOf, leftoverBeside } from './database-file.ts';
 import { LeasedDatabase } from './handle.ts';
 import { laneOf, WriteLane } from './lane.ts';
 import type { PragmaValue, SqliteSettings } from './options.ts';
@@ -43,8 +43,7 @@ export class SqliteDriver implements Driver<SqliteConnection, LeasedDatabase> {
     let found: DatabaseFile | undefined;
     try {
       this.#setUp(raw);
-      found = isPrivate ? undefined : new DatabaseFile(file);
-      if (before !== undefined && found?.id !== before) throw new MovedError();
+      found = isPrivate ? undefined : fileOf(file, before);
       const lane = found === undefined ? new WriteLane(this.#clock) : laneOf(found.id, this.#clock);
       const connection = new SqliteConnection(raw, this.#settings, found, lane, this.#clock);
       connection.settle();
@@ -169,6 +168,13 @@ function closeLate(raw: RawDatabase, file: DatabaseFile | undefined): void {
   } finally {
     file?.closed();
   }
+}
+
+/** @throws {MovedError} */
+function fileOf(path: string, before: FileIdentity | undefined): DatabaseFile {
+  const present = identityOf(path);
+  if (present === undefined || (before !== undefined && before.id !== present.id)) throw new MovedError();
+  return new DatabaseFile(path, present);
 }
 
 /** It is not known which file was opened. */

@@ -84,7 +84,7 @@ const collected = new FinalizationRegistry((key: string) => {
   if (lanes.get(key)?.deref() === undefined) lanes.delete(key);
 });
 
-/** The write lane of a file, by what `identityOf` says of it: so a link leads to the same. */
+/** The write lane of a file, by the `id` of its `identityOf`: so a link leads to the same. */
 export function laneOf(identity: string, clock: Clock): WriteLane {
   const known = lanes.get(identity)?.deref();
   if (known !== undefined) return known;

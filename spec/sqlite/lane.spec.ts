@@ -40,7 +40,7 @@ function emptyFile(file: string): string {
 }
 
 function laneIn(file: string): WriteLane {
-  return laneOf(identityOf(file) as string, systemClock);
+  return laneOf(identityOf(file)?.id as string, systemClock);
 }
 
 test('every path to a file leads to the same lane: absolute, symbolic link, hard link, through a linked directory', (t) => {
