@@ -134,3 +134,19 @@ export function joinSignals(own: AbortSignal | undefined, outer: AbortSignal | u
   if (own === undefined || outer === undefined || own === outer) return own ?? outer;
   return AbortSignal.any([own, outer]);
 }
+
+/** What somebody waits for with: who he is, and for how long. */
+export interface WaitRequest {
+  readonly label: string | undefined;
+  /** Its own and that of its scope. */
+  readonly signal: AbortSignal | undefined;
+  readonly priority: number;
+  /** Milliseconds from `since`. */
+  readonly timeout: number;
+  /** Time of the pool's clock at the call. A wait that follows another goes on with what is left of its time. */
+  readonly since: number;
+  /** The scope it is asked in. */
+  readonly scope: ScopeRef | undefined;
+  /** Where it was asked, while stacks are captured. */
+  readonly site: Site | undefined;
+}

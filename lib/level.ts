@@ -1,22 +1,15 @@
 import type { Clock } from './clock.ts';
 import { type ContextLevel, type Frame, levelOf } from './context.ts';
 import type { LeaseControl } from './driver.ts';
-import { joinSignals, type ScopeRef, type Site } from './holder.ts';
+import { joinSignals, type WaitRequest } from './holder.ts';
 import type { Nesting } from './options.ts';
 import { Turnstile } from './turnstile.ts';
 
-/** What a transaction asks for, whatever its database. */
-export interface TransactionRequest {
-  readonly label: string | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly priority: number;
-  /** Milliseconds from `since` until it must have begun, and again from its COMMIT on. */
-  readonly timeout: number;
-  readonly since: number;
-  /** The scope it is asked in, whose end ends its waits. */
-  readonly scope: ScopeRef | undefined;
-  /** Where it is asked, while stacks are captured. */
-  readonly site: Site | undefined;
+/**
+ * What a transaction asks for, whatever its database. Its `timeout` is until it must have begun, and again from its COMMIT on;
+ * the end of its `scope` ends its waits.
+ */
+export interface TransactionRequest extends WaitRequest {
   readonly nesting: Nesting;
   /** How it begins, in the terms of the database. */
   readonly mode: string;

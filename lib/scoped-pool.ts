@@ -1,7 +1,7 @@
 import { type Frame, frames, withScopeOf } from './context.ts';
 import { AbortError, NoConnectionError, NoScopeError } from './errors.ts';
 import { isPromiseLike } from './events.ts';
-import { joinSignals, type Label, ScopeRef, type SignalSource, signalWithin } from './holder.ts';
+import { joinSignals, type Label, ScopeRef, type SignalSource, signalWithin, type WaitRequest } from './holder.ts';
 import {
   type AcquireOptions,
   checkAcquireOptions,
@@ -14,7 +14,7 @@ import type { Entry } from './pool/request.ts';
 import { handleOf, type SlotLease } from './pool/slot.ts';
 import { checkFunction } from './rules.ts';
 import { OpenScope, Scope, type ScopeKeeper } from './scope.ts';
-import { type CallRequest, SharingPool } from './sharing-pool.ts';
+import { SharingPool } from './sharing-pool.ts';
 import { formatCount, printable } from './wording.ts';
 
 /** A pool whose leases follow the async context: at most one bound to each logical request. */
@@ -59,12 +59,12 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     fn: (db: Handle) => Result,
     options: ScopeOptions,
     around: Frame | undefined,
-    request: CallRequest | undefined,
+    request: WaitRequest | undefined,
   ): Promise<Awaited<Result>> {
     const { binding, bound } = outer;
-    const shared = binding === undefined ? bound : await this.sharedBy(outer, binding, request as CallRequest);
+    const shared = binding === undefined ? bound : await this.sharedBy(outer, binding, request as WaitRequest);
     if (shared === undefined) {
-      const taken = this.takeLate(request as CallRequest, this.withConnection, outer.ref);
+      const taken = this.takeLate(request as WaitRequest, this.withConnection, outer.ref);
       return this.runBound(taken, fn, outer, around);
     }
     if (options.signal?.aborted) throw new AbortError(options.signal);
@@ -162,7 +162,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   protected async bindHere(
     take: (ref: ScopeRef, isLate: boolean) => SlotLease<Connection, Handle> | Promise<SlotLease<Connection, Handle>>,
     keepsLabel: boolean,
-    request: CallRequest | undefined,
+    request: WaitRequest | undefined,
     isLate = false,
   ): Promise<Handle> {
     const scope = this.innermost(frames.getStore());
@@ -171,7 +171,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
     if (scope.bound !== undefined) return scope.bound;
     this.refuseOrphan(scope);
     if (scope.binding !== undefined) {
-      const shared = await this.sharedBy(scope, scope.binding, request as CallRequest);
+      const shared = await this.sharedBy(scope, scope.binding, request as WaitRequest);
       if (shared !== undefined) return shared;
       // What failed was another's call, with its own deadline and signal.
       return this.bindHere(take, keepsLabel, request, true);
@@ -200,7 +200,7 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   /** Runs `fn` on the bound connection where there is one, else on one taken for as long as `fn` runs, bound to nothing. */
   protected async borrow<Result>(
     fn: (db: Handle, connection: Connection) => Result,
-    request: CallRequest,
+    request: WaitRequest,
     entry: Entry,
     isLate = false,
   ): Promise<Awaited<Result>> {

@@ -2,7 +2,7 @@ import { Cancellations } from './cancellations.ts';
 import { AcquireTimeoutError, type Congestion } from './congestion-errors.ts';
 import { type Frame, frames, scopeIn } from './context.ts';
 import { AbortError, ScopeEndedError } from './errors.ts';
-import { joinSignals, type ScopeRef, type Site } from './holder.ts';
+import { joinSignals, type ScopeRef, type WaitRequest } from './holder.ts';
 import type { AcquireOptions } from './options.ts';
 import { within } from './pause.ts';
 import { Pool } from './pool/pool.ts';
@@ -11,21 +11,6 @@ import type { SlotLease } from './pool/slot.ts';
 import type { Scope } from './scope.ts';
 import { TransactionEndedError } from './transaction-errors.ts';
 import { stackOf } from './wording.ts';
-
-/** A call that may have to wait for what another is about to bind, and then goes on with what is left of its time. */
-export interface CallRequest {
-  readonly label: string | undefined;
-  /** Its own and that of its scope. */
-  readonly signal: AbortSignal | undefined;
-  readonly priority: number;
-  /** Milliseconds from `since`. */
-  readonly timeout: number;
-  /** Time of the pool's clock at the call. */
-  readonly since: number;
-  readonly scope: ScopeRef | undefined;
-  /** Where it was called, if stacks are captured. */
-  readonly site: Site | undefined;
-}
 
 /**
  * A pool whose calls share the connection of their scope. Where another call is about to bind that, they wait for it, each
@@ -66,7 +51,7 @@ export class SharingPool<Connection extends object, Handle extends object> exten
   }
 
   /** @param entry whose caller is to be recorded */
-  protected waitRequest(options: AcquireOptions, entry: Entry | undefined, scope = this.scope()): CallRequest {
+  protected waitRequest(options: AcquireOptions, entry: Entry | undefined, scope = this.scope()): WaitRequest {
     return {
       label: options.label ?? scope?.label,
       signal: joinSignals(options.signal, scope?.signal),
@@ -83,13 +68,13 @@ export class SharingPool<Connection extends object, Handle extends object> exten
     scope: Scope<Connection, Handle> | undefined,
     options: AcquireOptions,
     entry: Entry,
-  ): CallRequest | undefined {
+  ): WaitRequest | undefined {
     return scope?.binding === undefined ? undefined : this.waitRequest(options, entry, scope.ref);
   }
 
   /** As `take`, with what is left of the time of a call that has waited for something else. */
   protected takeLate(
-    request: CallRequest,
+    request: WaitRequest,
     entry: Entry,
     scope: ScopeRef | undefined,
     holder?: ScopeRef,
@@ -100,7 +85,7 @@ export class SharingPool<Connection extends object, Handle extends object> exten
   /** The connection of a scope for a call, `undefined` where it has none. Only a promise has to be waited for. */
   protected shared(
     scope: Scope<Connection, Handle> | undefined,
-    request: CallRequest,
+    request: WaitRequest,
   ): Handle | undefined | Promise<Handle | undefined> {
     if (scope?.binding !== undefined) return this.sharedBy(scope, scope.binding, request);
     const handle = scope?.bound;
@@ -113,7 +98,7 @@ export class SharingPool<Connection extends object, Handle extends object> exten
   protected async sharedBy(
     scope: Scope<Connection, Handle>,
     binding: Promise<Handle>,
-    request: CallRequest,
+    request: WaitRequest,
   ): Promise<Handle | undefined> {
     // A failure is told to the one who called.
     const over = binding.then(nothing, nothing);
@@ -135,7 +120,7 @@ export class SharingPool<Connection extends object, Handle extends object> exten
     if (binding !== undefined) this.#ends.get(binding)?.cancel(makeError);
   }
 
-  async #inTime(over: Promise<void>, end: Cancellations, request: CallRequest): Promise<void> {
+  async #inTime(over: Promise<void>, end: Cancellations, request: WaitRequest): Promise<void> {
     const { label, signal, since } = request;
     try {
       const timeoutError = () => this.#timeoutError(request);
@@ -149,11 +134,11 @@ export class SharingPool<Connection extends object, Handle extends object> exten
     }
   }
 
-  #timeLeft({ since, timeout }: CallRequest): number {
+  #timeLeft({ since, timeout }: WaitRequest): number {
     return Math.max(since + timeout - this.clock.now(), 0);
   }
 
-  #timeoutError({ label, timeout, since }: CallRequest): AcquireTimeoutError {
+  #timeoutError({ label, timeout, since }: WaitRequest): AcquireTimeoutError {
     const lateBy = Math.max(0, this.clock.now() - since - timeout);
     const waiter = { timeout, label, position: undefined, lateBy };
     // Who is about to bind is in the queue: a deadlock is looked for, and told of, with him.

@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.ts';
 import { OpenError } from '../errors.ts';
+import type { WaitRequest } from '../holder.ts';
 import { endsOf, within } from '../pause.ts';
 import { WriteTimeoutError } from '../transaction-errors.ts';
 import type { ConnectionSettings } from './connection.ts';
 import type { WriteLane } from './lane.ts';
-import type { WaitRequest } from './waiting.ts';
 
 export interface LaneFinderContext {
   readonly settings: Pick<ConnectionSettings, 'pool' | 'ends' | 'onRefused'>;

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { frames } from '../context.ts';
 import { NoConnectionError, OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
+import type { WaitRequest } from '../holder.ts';
 import type { OpenTransaction } from '../open-transaction.ts';
 import { type AcquireOptions, checkAcquireOptions, checkStatementOptions, type ReadOptions } from '../options.ts';
 import { type Entry, notLeftOver } from '../pool/request.ts';
@@ -23,7 +24,7 @@ import {
   type TransactionOptions,
 } from './transaction-options.ts';
 import { claimLane, lockedOf } from './verbs.ts';
-import { untilUnlocked, type WaitRequest } from './waiting.ts';
+import { untilUnlocked } from './waiting.ts';
 import { WritingPool } from './writing-pool.ts';
 
 /** A pool of connections to one SQLite file. Made by `createPool`. */

@@ -1,11 +1,11 @@
 import { Cancellations } from '../cancellations.ts';
-import { joinSignals } from '../holder.ts';
+import { joinSignals, type WaitRequest } from '../holder.ts';
 import { Transactions, type TransactionVerbs } from '../transaction.ts';
 import { ReadOnlyError, TransactionBusyError } from '../transaction-errors.ts';
 import type { Claim, WritePermit } from './permit.ts';
 import type { Session } from './session.ts';
 import type { SqliteRequest } from './transaction-options.ts';
-import { enterLane, type Locked, TurnShared, untilUnlocked, type WaitRequest } from './waiting.ts';
+import { enterLane, type Locked, TurnShared, untilUnlocked } from './waiting.ts';
 
 const beginnings: Readonly<Record<SqliteRequest['mode'], string>> = {
   deferred: 'BEGIN',

@@ -4,8 +4,7 @@ import { QueueFullError } from '../congestion-errors.ts';
 import { frames } from '../context.ts';
 import type { LeaseControl } from '../driver.ts';
 import { AbortError, ClosedError, isError, textOf } from '../errors.ts';
-import { joinSignals, type ScopeRef } from '../holder.ts';
-import type { TransactionRequest } from '../level.ts';
+import { joinSignals, type ScopeRef, type WaitRequest } from '../holder.ts';
 import { endsOf, type Interrupts, pause } from '../pause.ts';
 import type { Refusal } from '../pool/ledger.ts';
 import { WriteLockedError, WriteTimeoutError } from '../transaction-errors.ts';
@@ -22,12 +21,6 @@ const longestPause = 10;
 const restEvery = 100;
 const rest = 10;
 const remembered = 10_000;
-
-/** What of a request a wait goes by. */
-export type WaitRequest = Pick<
-  TransactionRequest,
-  'label' | 'signal' | 'priority' | 'timeout' | 'since' | 'scope' | 'site'
->;
 
 /** What all who wait in one pool have in common. */
 export interface WaitSettings {

@@ -2,7 +2,7 @@ import { acquires } from '../channels.ts';
 import type { Clock } from '../clock.ts';
 import { frames } from '../context.ts';
 import { ClosedError } from '../errors.ts';
-import type { ScopeRef } from '../holder.ts';
+import type { ScopeRef, WaitRequest } from '../holder.ts';
 import { Lease } from '../lease.ts';
 import {
   type AcquireOptions,
@@ -31,7 +31,7 @@ import type { NormalizedOptions } from './options.ts';
 import { type Claim, WritePermit } from './permit.ts';
 import { checkWrite, mentionsWrite, type SqliteRequest, type WriteOption } from './transaction-options.ts';
 import { claimLane, transactionsOf } from './verbs.ts';
-import { enterLane, isInside, isLockFailure, refusalOf, type WaitRequest } from './waiting.ts';
+import { enterLane, isInside, isLockFailure, refusalOf } from './waiting.ts';
 
 type SqliteLease = SlotLease<SqliteConnection, LeasedDatabase>;
 
