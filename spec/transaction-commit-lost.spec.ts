@@ -2,6 +2,7 @@ import test from 'ava';
 import { Transactions } from '../lib/transaction.ts';
 import { TransactionAbortedError } from '../lib/transaction-errors.ts';
 import { FakeClock } from './support/clock.ts';
+import { transactionRequest } from './support/requests.ts';
 import { FakeDatabase, FakeLease } from './support/transactions.ts';
 
 test('a COMMIT that fails and leaves nothing open is told as an abort by the database, with its error', async (t) => {
@@ -15,20 +16,8 @@ test('a COMMIT that fails and leaves nothing open is told as an abort by the dat
     database.open.length = 0;
     throw failure;
   };
-  const request = {
-    label: 'order',
-    signal: undefined,
-    priority: 0,
-    timeout: 100,
-    since: clock.now(),
-    nesting: 'savepoint',
-    mode: 'immediate',
-    readOnly: false,
-    scope: undefined,
-    site: undefined,
-  } as const;
   const error = await t.throwsAsync(
-    transactions.run(() => 'never', request),
+    transactions.run(() => 'never', transactionRequest(clock, { label: 'order' })),
     { instanceOf: TransactionAbortedError },
   );
   t.is(error?.cause, failure);

@@ -5,6 +5,7 @@ import type { TransactionRequest } from '../lib/level.ts';
 import { Transactions } from '../lib/transaction.ts';
 import { FakeClock } from './support/clock.ts';
 import { gate, settled } from './support/gate.ts';
+import { transactionRequest } from './support/requests.ts';
 import { FakeDatabase, FakeLease } from './support/transactions.ts';
 
 class Enough extends Error {}
@@ -15,19 +16,7 @@ function fake() {
   const clock = new FakeClock();
   const transactions = new Transactions(database, lease, clock);
   const run = <Result>(fn: () => Result, request: Partial<TransactionRequest> = {}) =>
-    transactions.run(fn, {
-      label: undefined,
-      signal: undefined,
-      priority: 0,
-      timeout: 100,
-      since: clock.now(),
-      nesting: 'savepoint',
-      mode: 'immediate',
-      readOnly: false,
-      scope: undefined,
-      site: undefined,
-      ...request,
-    });
+    transactions.run(fn, transactionRequest(clock, request));
   /** A statement of the present async context. */
   const statement = () => transactions.check();
   /** Ends the lease as the pool does: what is open is rolled back by the clean-up. */

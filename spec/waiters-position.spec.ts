@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { ScopeRef } from '../lib/holder.ts';
 import { WaiterQueue, type WaiterRequest } from '../lib/waiters.ts';
 import { FakeClock } from './support/clock.ts';
+import { waiterRequest } from './support/requests.ts';
 
 /** A queue that keeps a record of who gave up at which place, and of how many waited then. */
 function harness() {
@@ -19,19 +20,7 @@ function harness() {
     onAborted: () => {},
   });
   const add = (label: string, options: Partial<WaiterRequest> = {}) => {
-    const waiter = queue.add({
-      label,
-      signal: undefined,
-      priority: 0,
-      timeout: 1000,
-      since: clock.now(),
-      scope: undefined,
-      holder: undefined,
-      askedAt: undefined,
-      site: undefined,
-      wants: 'lease',
-      ...options,
-    });
+    const waiter = queue.add(waiterRequest(clock, { label, ...options }));
     waiter.promise?.catch(() => {});
     return waiter;
   };

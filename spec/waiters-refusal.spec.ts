@@ -2,6 +2,7 @@ import test from 'ava';
 import { type Waiter, WaiterQueue, type WaiterRequest } from '../lib/waiters.ts';
 import { FakeClock } from './support/clock.ts';
 import { fakePool } from './support/driver.ts';
+import { waiterRequest } from './support/requests.ts';
 
 class TimedOut extends Error {}
 
@@ -18,19 +19,7 @@ function harness(timeoutError: () => Error = () => new TimedOut()) {
     },
   });
   const add = (options: Partial<WaiterRequest> = {}): Waiter<WaiterRequest, string> =>
-    queue.add({
-      label: undefined,
-      signal: undefined,
-      priority: 0,
-      timeout: 1000,
-      since: clock.now(),
-      scope: undefined,
-      holder: undefined,
-      askedAt: undefined,
-      site: undefined,
-      wants: 'lease',
-      ...options,
-    });
+    queue.add(waiterRequest(clock, options));
   return { clock, queue, counts, add };
 }
 

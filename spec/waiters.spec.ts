@@ -7,6 +7,7 @@ import { type Waiter, WaiterQueue, type WaiterRequest } from '../lib/waiters.ts'
 import { FakeClock } from './support/clock.ts';
 import { settled } from './support/gate.ts';
 import { collected } from './support/gc.ts';
+import { waiterRequest } from './support/requests.ts';
 
 /** What happened to each waiter, by its label, in the order in which it happened. */
 type Outcome = readonly [label: string | undefined, what: unknown];
@@ -25,19 +26,7 @@ function harness(clock = new FakeClock()) {
     },
   });
   const add = (label: string, options: Partial<WaiterRequest> = {}): Waiter<WaiterRequest, string> => {
-    const waiter = queue.add({
-      label,
-      signal: undefined,
-      priority: 0,
-      timeout: 1000,
-      since: clock.now(),
-      scope: undefined,
-      holder: undefined,
-      askedAt: undefined,
-      site: undefined,
-      wants: 'lease',
-      ...options,
-    });
+    const waiter = queue.add(waiterRequest(clock, { label, ...options }));
     waiter.promise?.then(
       (granted) => log.push([label, granted]),
       (error: unknown) => log.push([label, error]),
@@ -167,28 +156,19 @@ test('a shorter wait behind a longer one ends in its own time', (t) => {
 test('the timer ends a wait that somebody began while others timed out', (t) => {
   const clock = new FakeClock();
   const seen: (string | undefined)[] = [];
-  const request = (label: string, timeout: number): WaiterRequest => ({
-    label,
-    signal: undefined,
-    priority: 0,
-    timeout,
-    since: clock.now(),
-    scope: undefined,
-    holder: undefined,
-    askedAt: undefined,
-    site: undefined,
-    wants: 'lease',
-  });
   const queue = new WaiterQueue<WaiterRequest, string>(clock, {
     timeoutError: () => new TimedOut(),
     onTimeout: ({ label }) => {
       seen.push(label);
-      if (label === 'first') queue.add(request('again', 5)).promise?.catch(() => {});
+      if (label === 'first') add('again', 5);
     },
     onAborted: () => {},
   });
-  queue.add(request('first', 10)).promise?.catch(() => {});
-  queue.add(request('last', 100)).promise?.catch(() => {});
+  const add = (label: string, timeout: number): void => {
+    queue.add(waiterRequest(clock, { label, timeout })).promise?.catch(() => {});
+  };
+  add('first', 10);
+  add('last', 100);
   clock.advance(15);
   t.deepEqual(seen, ['first', 'again']);
   clock.advance(85);
@@ -340,16 +320,7 @@ test('a queue that marks no scopes leaves their count alone, and yet rejects wha
   const hooks = { timeoutError: () => new TimedOut(), onTimeout: () => {}, onAborted: () => {} };
   const queue = new WaiterQueue<WaiterRequest, string>(clock, hooks, false);
   const scope = scopeRef(1);
-  const request = {
-    label: undefined,
-    signal: undefined,
-    priority: 0,
-    timeout: 10,
-    since: 0,
-    askedAt: undefined,
-    site: undefined,
-  };
-  const { promise } = queue.add({ ...request, scope, holder: undefined, wants: 'lease' });
+  const { promise } = queue.add(waiterRequest(clock, { scope }));
   t.is(scope.waiting, 0);
   queue.rejectScope(scope, () => new Error('over'));
   await t.throwsAsync(promise as Promise<string>, { message: 'over' });

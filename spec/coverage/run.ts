@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runTool } from '../support/tool.ts';
 import { type FileRow, formatShare, judge, parts, type Row } from './bounds.ts';
 import { type FileReport, type Measured, measure } from './measure.ts';
 
@@ -22,16 +23,9 @@ Options:
 
 The report for a browser is coverage/index.html.`;
 
-/** Bad use of the program. */
-class UsageError extends Error {}
-
 function parse(args: string[]) {
-  try {
-    const options = { report: { type: 'string' }, all: { type: 'boolean' }, help: { type: 'boolean' } } as const;
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  const options = { report: { type: 'string' }, all: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  return parseArgs({ args, options }).values;
 }
 
 /** Runs the specs, and gives the path of the report. Throws where a test fails: what ran then says nothing. */
@@ -100,11 +94,4 @@ async function main(args: string[]): Promise<number> {
   return judged.parts.some(({ isBelow }) => isBelow) ? 1 : 0;
 }
 
-// To strip types Node is asked for something it calls experimental, which is nothing to tell whoever runs this.
-process.removeAllListeners('warning');
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 2;
-}
+await runTool(main);

@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { goesOn, watchErrors } from '../support/faults.ts';
 import { gate, settled } from '../support/gate.ts';
-import { namesIn } from '../support/items.ts';
+import { insert, namesIn } from '../support/items.ts';
 import { temporaryPool } from '../support/sqlite.ts';
 import { type Disk, diskTest } from './disk.ts';
 
@@ -21,10 +21,6 @@ async function openFull(t: ExecutionContext, disk: Disk, journal_mode: string) {
   // A rollback journal is begun by the first statement that writes.
   disk.fill(journal_mode === 'DELETE' ? 4 : 0);
   return { pool, errors: watchErrors(pool) };
-}
-
-function insert(db: LeasedDatabase, name: string): void {
-  db.prepare('INSERT INTO item VALUES (?)').run(name);
 }
 
 /** Needs more pages than are cached. Gives the error. */
@@ -49,97 +45,100 @@ for (const journal_mode of ['WAL', 'DELETE']) {
   for (const bound of [false, true]) {
     const where = `${journal_mode}, ${bound ? 'bound' : 'unbound'}`;
 
+    /**
+     * Asserts that a transaction which inserts a row and does `body` is aborted, and that nothing of it is kept. Gives the
+     * error it was aborted for.
+     */
+    const isAborted = async (
+      t: ExecutionContext,
+      disk: Disk,
+      body: (tx: LeasedDatabase, pool: SqlitePool) => Promise<unknown>,
+    ): Promise<unknown> => {
+      const { pool, errors } = await openFull(t, disk, journal_mode);
+      const run = () =>
+        pool.transaction((tx) => {
+          insert(tx, 'before');
+          return body(tx, pool);
+        });
+      const error = await t.throwsAsync<Error>(bound ? pool.withConnection(run) : run(), aborted);
+      await isWhole(t, pool, disk, ['first']);
+      t.deepEqual(errors, []);
+      return error?.cause;
+    };
+
     diskTest(
       `a transaction that finds the disk full in a statement is over, and nothing of it runs by itself (${where})`,
       async (t, disk) => {
-        const { pool, errors } = await openFull(t, disk, journal_mode);
         let cause: unknown;
-        const run = () =>
-          pool.transaction(async (tx) => {
-            insert(tx, 'before');
-            await settled();
-            cause = overflow(tx);
-            t.like(cause, full);
-            t.false(tx.inTransaction, 'SQLite has ended it');
-            t.is(t.throws(() => insert(tx, 'never'), aborted)?.cause, cause);
-            await settled();
-            disk.free();
-            // That there is room again changes nothing.
-            t.is(t.throws(() => insert(tx, 'never'), aborted)?.cause, cause);
-            t.is((await t.throwsAsync<Error>(pool.run("INSERT INTO item VALUES ('never')"), aborted))?.cause, cause);
-            t.is(
-              (
-                await t.throwsAsync<Error>(
-                  pool.transaction(() => t.fail()),
-                  aborted,
-                )
-              )?.cause,
-              cause,
-            );
-          });
-        const transaction = bound ? pool.withConnection(run) : run();
-        t.is((await t.throwsAsync<Error>(transaction, aborted))?.cause, cause);
-        await isWhole(t, pool, disk, ['first']);
-        t.deepEqual(errors, []);
+        const told = await isAborted(t, disk, async (tx, pool) => {
+          await settled();
+          cause = overflow(tx);
+          t.like(cause, full);
+          t.false(tx.inTransaction, 'SQLite has ended it');
+          t.is(t.throws(() => insert(tx, 'never'), aborted)?.cause, cause);
+          await settled();
+          disk.free();
+          // That there is room again changes nothing.
+          t.is(t.throws(() => insert(tx, 'never'), aborted)?.cause, cause);
+          t.is((await t.throwsAsync<Error>(pool.run("INSERT INTO item VALUES ('never')"), aborted))?.cause, cause);
+          t.is(
+            (
+              await t.throwsAsync<Error>(
+                pool.transaction(() => t.fail()),
+                aborted,
+              )
+            )?.cause,
+            cause,
+          );
+        });
+        t.is(told, cause);
       },
     );
 
     diskTest(
       `a transaction that finds the disk full at its COMMIT is aborted as a whole (${where})`,
       async (t, disk) => {
-        const { pool, errors } = await openFull(t, disk, journal_mode);
-        const run = () =>
-          pool.transaction(async (tx) => {
-            // Few enough pages to wait in memory until then.
-            insert(tx, 'before');
-            tx.prepare('INSERT INTO heap VALUES (zeroblob(20000))').run();
-            await settled();
-            t.true(tx.inTransaction);
-            return 'never';
-          });
-        const transaction = bound ? pool.withConnection(run) : run();
-        t.like(await t.throwsAsync<Error>(transaction, aborted), { cause: full });
-        await isWhole(t, pool, disk, ['first']);
-        t.deepEqual(errors, []);
+        const told = await isAborted(t, disk, async (tx) => {
+          // Few enough pages to wait in memory until then.
+          tx.prepare('INSERT INTO heap VALUES (zeroblob(20000))').run();
+          await settled();
+          t.true(tx.inTransaction);
+          return 'never';
+        });
+        t.like(told, full);
       },
     );
 
     diskTest(
       `a nested transaction that finds the disk full ends those around it, those beside it and those that join (${where})`,
       async (t, disk) => {
-        const { pool, errors } = await openFull(t, disk, journal_mode);
         let cause: unknown;
-        const run = () =>
-          pool.transaction(async (tx) => {
-            insert(tx, 'before');
-            const [begun, go] = [gate(), gate()];
-            const nested = pool.transaction(async (inner) => {
-              insert(inner, 'inner');
-              begun.open();
-              await go.passed;
-              cause = overflow(inner);
-              t.like(cause, full);
-              await settled();
-              // It may hide it. That does not help.
-            });
-            await begun.passed;
-            const sibling = t.throwsAsync<Error>(
-              pool.transaction(() => t.fail()),
-              aborted,
-            );
-            go.open();
-            t.is((await t.throwsAsync<Error>(nested, aborted))?.cause, cause);
-            t.is((await sibling)?.cause, cause);
-            for (const nesting of ['join', 'savepoint'] as const) {
-              const refused = pool.transaction(() => t.fail(), { nesting });
-              t.is((await t.throwsAsync<Error>(refused, aborted))?.cause, cause);
-            }
-            t.is(t.throws(() => insert(tx, 'never'), aborted)?.cause, cause);
+        const told = await isAborted(t, disk, async (tx, pool) => {
+          const [begun, go] = [gate(), gate()];
+          const nested = pool.transaction(async (inner) => {
+            insert(inner, 'inner');
+            begun.open();
+            await go.passed;
+            cause = overflow(inner);
+            t.like(cause, full);
+            await settled();
+            // It may hide it. That does not help.
           });
-        const transaction = bound ? pool.withConnection(run) : run();
-        t.is((await t.throwsAsync<Error>(transaction, aborted))?.cause, cause);
-        await isWhole(t, pool, disk, ['first']);
-        t.deepEqual(errors, []);
+          await begun.passed;
+          const sibling = t.throwsAsync<Error>(
+            pool.transaction(() => t.fail()),
+            aborted,
+          );
+          go.open();
+          t.is((await t.throwsAsync<Error>(nested, aborted))?.cause, cause);
+          t.is((await sibling)?.cause, cause);
+          for (const nesting of ['join', 'savepoint'] as const) {
+            const refused = pool.transaction(() => t.fail(), { nesting });
+            t.is((await t.throwsAsync<Error>(refused, aborted))?.cause, cause);
+          }
+          t.is(t.throws(() => insert(tx, 'never'), aborted)?.cause, cause);
+        });
+        t.is(told, cause);
       },
     );
   }

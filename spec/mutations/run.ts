@@ -1,6 +1,7 @@
 import { stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runTool } from '../support/tool.ts';
 import { Copy, changesOf } from './copy.ts';
 import { type Mutation, mutations } from './list.ts';
 import { type Outcome, runSpecs } from './specs.ts';
@@ -26,23 +27,16 @@ interface Numbered {
   readonly mutation: Mutation;
 }
 
-/** Bad use of the program. */
-class UsageError extends Error {}
-
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        only: { type: 'string', multiple: true },
-        list: { type: 'boolean' },
-        check: { type: 'boolean' },
-        help: { type: 'boolean' },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  return parseArgs({
+    args,
+    options: {
+      only: { type: 'string', multiple: true },
+      list: { type: 'boolean' },
+      check: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  }).values;
 }
 
 function chosen(only: readonly string[] | undefined): Numbered[] {
@@ -50,7 +44,7 @@ function chosen(only: readonly string[] | undefined): Numbered[] {
   if (only === undefined) return all;
   return only.map((text) => {
     const found = all.find(({ number }) => String(number) === text);
-    if (found === undefined) throw new UsageError(`--only is "${text}": there are mutations 1 to ${all.length}.`);
+    if (found === undefined) throw new Error(`--only is "${text}": there are mutations 1 to ${all.length}.`);
     return found;
   });
 }
@@ -131,11 +125,4 @@ async function main(args: string[]): Promise<number> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-// Node is asked for something it calls experimental, which is nothing to tell whoever runs this.
-process.removeAllListeners('warning');
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 2;
-}
+await runTool(main);
