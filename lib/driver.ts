@@ -22,8 +22,11 @@ export interface Driver<Connection extends object, Handle extends object> {
   /**
    * Opens one connection. Must not wait for a lock; it throws instead, and `isTransient` says whether
    * another try may help.
+   *
+   * @param onLost to be called, with the reason in words, should the connection be lost afterwards. The pool then lends it to
+   * nobody
    */
-  open(): Connection | PromiseLike<Connection>;
+  open(onLost: (reason: string) => void): Connection | PromiseLike<Connection>;
 
   /** Whether opening failed for a reason that may pass by itself, such as a lock held elsewhere. */
   isTransient(error: unknown): boolean;
@@ -33,6 +36,15 @@ export interface Driver<Connection extends object, Handle extends object> {
    * `undefined` where it does. Asked of each open connection, at most once a second.
    */
   outdated?(connection: Connection): string | undefined;
+
+  /**
+   * After how many milliseconds without use a connection is asked by `validate` whether it is still there, before anybody
+   * gets it. Never, unless said.
+   */
+  readonly validateAfter?: number;
+
+  /** Rejects where the connection is of no use any more. It is closed then. */
+  validate?(connection: Connection): PromiseLike<void>;
 
   /** Makes the handle of one checkout. It must refuse every use once `lease.ended` is true. */
   lend(connection: Connection, lease: LeaseControl): Handle;
@@ -73,6 +85,8 @@ export interface Residue {
   readonly reusable: boolean;
   /** Failures while cleaning up. Each is reported as `error`. */
   readonly errors: readonly unknown[];
+  /** Why it is not clean, where the traces do not say so. */
+  readonly reason?: string;
 }
 
 /**

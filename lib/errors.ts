@@ -200,6 +200,41 @@ export class RuntimeError extends LeaseholdError {
   }
 }
 
+/**
+ * The connection to the server was lost: it was ended from there, or the network failed. What ran on it has failed, and it is
+ * not pooled again. `cause` is the driver's error.
+ */
+export class ConnectionLostError extends LeaseholdError {
+  readonly code = 'ERR_LEASEHOLD_CONNECTION_LOST';
+  readonly pool: string;
+  /** Where it led, without secrets. */
+  readonly target: string;
+
+  constructor(pool: string, target: string, cause: unknown) {
+    super(`A connection of "${printable(pool)}" to "${printable(target)}" was lost: ${describeCause(cause)}`, {
+      cause,
+    });
+    this.pool = pool;
+    this.target = target;
+  }
+}
+
+/** Something that is open on the connection has to be finished first: a cursor waits for its reader. */
+export class ConnectionBusyError extends LeaseholdError {
+  readonly code = 'ERR_LEASEHOLD_CONNECTION_BUSY';
+  readonly pool: string;
+  readonly label: string | undefined;
+
+  constructor(pool: string, label: string | undefined, what: string) {
+    super(
+      `This connection of "${printable(pool)}" is busy: ${what} is open on it. Read it to its end or close it first, or use ` +
+        'another connection: "withConnection(fn, { fresh: true })".',
+    );
+    this.pool = pool;
+    this.label = label;
+  }
+}
+
 /** The caller's signal was aborted. Shaped as Node's own: `name` and `code` as there, `cause` is the signal's reason. */
 export class AbortError extends Error {
   override readonly name = 'AbortError';

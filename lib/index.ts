@@ -12,10 +12,14 @@ export {
   NotIdleError,
   QueueFullError,
 } from './congestion-errors.ts';
+// The way in.
+export { createPool } from './create-pool.ts';
 export type { ConnectionInfo } from './driver.ts';
 export {
   AbortError,
   ClosedError,
+  ConnectionBusyError,
+  ConnectionLostError,
   type EndedLease,
   type LeaseEnd,
   LeaseholdError,
@@ -51,8 +55,8 @@ export type { CheckpointMode, CheckpointResult } from './sqlite/connection.ts';
 // What a request holds.
 export type { LeasedDatabase } from './sqlite/handle.ts';
 export type { PragmaValue, SqlitePoolOptions } from './sqlite/options.ts';
-// The way in, and what can be run.
-export { type CheckpointOptions, createPool, type SqlitePool } from './sqlite/pool.ts';
+// What can be run.
+export type { CheckpointOptions, SqlitePool } from './sqlite/pool.ts';
 export type { BindValues, QueryObject } from './sqlite/query-object.ts';
 export { QueryError, type SqlPart, type SqlQuery, type SqlTag, type SqlValue, sql } from './sqlite/tag.ts';
 export type {
@@ -63,7 +67,9 @@ export type {
 } from './sqlite/transaction-options.ts';
 export type { SqlitePoolStats } from './sqlite/writing-pool.ts';
 export type { Durations, LabelStats, PoolCounters, PoolStats } from './stats.ts';
+export type { PoolTarget } from './target.ts';
 export {
+  CommitUnknownError,
   ReadOnlyError,
   TransactionAbortedError,
   TransactionBusyError,

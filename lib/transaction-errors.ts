@@ -193,3 +193,23 @@ export class TransactionManagedError extends LeaseholdError {
     this.label = label;
   }
 }
+
+/**
+ * The connection was lost while COMMIT was under way, so nobody can tell whether the transaction was committed. It is not run
+ * again by `retries`. `cause` is what became of the connection.
+ */
+export class CommitUnknownError extends LeaseholdError {
+  readonly code = 'ERR_LEASEHOLD_COMMIT_UNKNOWN';
+  readonly pool: string;
+  readonly label: string | undefined;
+
+  constructor(pool: string, label: string | undefined, cause: unknown) {
+    super(
+      `${nameOf('Transaction', label, pool)} may have been committed or not: its connection was lost before the answer came. ` +
+        'Look whether what it wrote is there before it is done again.',
+      { cause },
+    );
+    this.pool = pool;
+    this.label = label;
+  }
+}

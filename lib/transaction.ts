@@ -7,6 +7,7 @@ import { isPromiseLike } from './events.ts';
 import { joinSignals } from './holder.ts';
 import { Level, type TransactionRequest } from './level.ts';
 import {
+  CommitUnknownError,
   ReadOnlyError,
   TransactionAbortedError,
   TransactionBusyError,
@@ -28,7 +29,7 @@ export interface TransactionVerbs<Request extends TransactionRequest> {
   /** Rolls back what is open, if anything is. */
   rollback(): void | Promise<void>;
   /** Calls `opened` as `begin` does. */
-  savepoint(depth: number, opened: () => void): void | Promise<void>;
+  savepoint(depth: number, opened: () => void, request: Request): void | Promise<void>;
   release(depth: number): void | Promise<void>;
   rollbackTo(depth: number): void | Promise<void>;
   /** The outermost transaction has ended, however: what it held beside the connection is given back. */
@@ -102,6 +103,17 @@ export class Transactions<Request extends TransactionRequest> {
     if (this.#suspect !== undefined) this.#investigate(this.#suspect);
     if (this.#failure !== undefined) throw this.#abortedError(level, this.#failure);
     if (level.signal?.aborted) throw new AbortError(level.signal);
+  }
+
+  /**
+   * Lets a statement pass that had to wait after `check`, unless what it was to be part of has come to its end meanwhile.
+   * @param level that was current then. A level whose COMMIT is yet to come still takes what came before that.
+   */
+  checkAgain(level: Level<Request> | undefined): void {
+    if (this.#broken !== undefined) throw this.#abortedError(level, this.#broken);
+    if (level?.state === 'ended') throw this.#endedError(level);
+    if (level !== this.#current) throw this.#busyError(this.#current, 'other branch');
+    if (level !== undefined && this.#failure !== undefined) throw this.#abortedError(level, this.#failure);
   }
 
   /** Whether the database may have ended the transaction, and could not be asked. Then nothing may be written. */
@@ -225,7 +237,9 @@ export class Transactions<Request extends TransactionRequest> {
     else parent.child = level;
     try {
       const beginning =
-        parent === undefined ? this.#verbs.begin(level.request, opened) : this.#verbs.savepoint(level.depth, opened);
+        parent === undefined
+          ? this.#verbs.begin(level.request, opened)
+          : this.#verbs.savepoint(level.depth, opened, level.request);
       return beginning?.catch((error: unknown) => this.#notBegun(level, error));
     } catch (error) {
       return this.#notBegun(level, error);
@@ -273,7 +287,7 @@ export class Transactions<Request extends TransactionRequest> {
   }
 
   #commitError(level: Level<Request>, error: unknown): unknown {
-    if (this.lease.ended || this.#verbs.isOpen() !== false) return error;
+    if (this.lease.ended || error instanceof CommitUnknownError || this.#verbs.isOpen() !== false) return error;
     return this.#abortedError(level, { cause: error });
   }
 

@@ -16,7 +16,7 @@ const rows = [
   ['errors.ts'],
   ['events.ts', 'congestion-errors.ts'],
   ['rules.ts'],
-  ['log.ts', 'runtime.ts', 'options.ts', 'pause.ts', 'transaction-errors.ts', 'context.ts'],
+  ['log.ts', 'runtime.ts', 'target.ts', 'options.ts', 'pause.ts', 'transaction-errors.ts', 'context.ts'],
   ['waiters.ts'],
   ['turnstile.ts', 'lease.ts'],
   ['pool/slot.ts', 'pool/patience.ts', 'pool/housekeeping.ts', 'pool/observable.ts', 'pool/target-watch.ts'],
@@ -51,6 +51,7 @@ const rows = [
   ['sqlite/driver.ts', 'sqlite/lane-finder.ts'],
   ['sqlite/writing-pool.ts'],
   ['sqlite/pool.ts'],
+  ['create-pool.ts'],
   ['index.ts'],
   // Nobody above knows that they exist: each is a way in of its own.
   ['telemetry/figures.ts'],
@@ -72,10 +73,25 @@ const rows = [
   ['orm/knex/connection.ts', 'orm/knex/stream.ts'],
   ['orm/knex/runner.ts', 'orm/knex/transaction.ts'],
   ['orm/drizzle.ts', 'orm/knex.ts', 'orm/kysely.ts'],
+  ['postgres/sql.ts', 'postgres/transaction-options.ts', 'postgres/hosts.ts', 'postgres/cancel-request.ts'],
+  ['postgres/operation.ts'],
+  ['postgres/query-call.ts'],
+  ['postgres/session.ts', 'postgres/connection.ts'],
+  ['postgres/verbs.ts', 'postgres/inbox.ts', 'postgres/iterate.ts'],
+  ['postgres/handle.ts'],
+  ['postgres/options.ts'],
+  ['postgres/driver.ts'],
+  ['postgres/pool.ts'],
+  ['postgres.ts'],
 ];
 
 // A connection makes the session of each of its leases, and a session guards the way to its connection.
-const pairs = new Set(['sqlite/session.ts → sqlite/connection.ts', 'sqlite/connection.ts → sqlite/session.ts']);
+const pairs = new Set(
+  ['sqlite', 'postgres'].flatMap((folder) => [
+    `${folder}/session.ts → ${folder}/connection.ts`,
+    `${folder}/connection.ts → ${folder}/session.ts`,
+  ]),
+);
 
 const files = globSync('**/*.ts', { cwd: lib }).map((file) => file.replaceAll('\\', '/'));
 const rowOf = (file: string) => rows.findIndex((row) => row.includes(file));
@@ -123,7 +139,7 @@ test('lib/sqlite contains no queueing: the write lane is a turnstile, and only t
 
 test('lib/index.ts is the only barrel, beside the ways in of the subpaths', (t) => {
   const ways =
-    /^(?:index|telemetry\/(?:opentelemetry|prometheus)|http\/(?:express|fastify|hono|koa|node|trpc)|orm\/(?:drizzle|knex|kysely))\.ts$/;
+    /^(?:index|postgres|telemetry\/(?:opentelemetry|prometheus)|http\/(?:express|fastify|hono|koa|node|trpc)|orm\/(?:drizzle|knex|kysely))\.ts$/;
   for (const file of files.filter((name) => !ways.test(name))) {
     t.notRegex(readFileSync(join(lib, file), 'utf8'), /^export (?:type )?(?:\*|\{[^}]*\}) from/m, file);
   }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
@@ -22,6 +22,8 @@ interface Subpath {
   readonly peer: string | undefined;
   /** Which packages it imports when it is imported. The others know their peer by its shape alone. */
   readonly imports: readonly string[];
+  /** Packages that it asks for only where they are needed. */
+  readonly later?: readonly string[];
 }
 
 const subpaths: Readonly<Record<string, Subpath>> = {
@@ -36,9 +38,10 @@ const subpaths: Readonly<Record<string, Subpath>> = {
   kysely: { folder: 'orm', peer: 'kysely', imports: ['kysely'] },
   drizzle: { folder: 'orm', peer: 'drizzle-orm', imports: ['drizzle-orm'] },
   knex: { folder: 'orm', peer: 'knex', imports: ['knex'] },
+  postgres: { folder: '.', peer: 'pg', imports: ['pg'], later: ['pg-cursor'] },
 };
 const names = Object.keys(subpaths);
-const peers = Object.values(subpaths).flatMap(({ peer }) => peer ?? []);
+const peers = Object.values(subpaths).flatMap(({ peer, later = [] }) => [peer ?? [], later].flat());
 
 interface Manifest {
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
@@ -102,8 +105,8 @@ ifSource('every peer is optional, and every subpath is where it says', (t) => {
   );
   for (const [name, { folder }] of Object.entries(subpaths)) {
     t.deepEqual(manifest.exports[`./${name}`], {
-      types: `./dist/${folder}/${name}.d.ts`,
-      default: `./dist/${folder}/${name}.js`,
+      types: `./${posix.join('dist', folder, name)}.d.ts`,
+      default: `./${posix.join('dist', folder, name)}.js`,
     });
     for (const file of [`${name}.d.ts`, `${name}.js`]) t.true(existsSync(join(built, folder, file)), file);
   }
@@ -127,7 +130,7 @@ ifSource('the main entry loads no peer and no adapter, though all are installed'
   );
   const unwanted = [
     ...peers.map((peer) => `node_modules/${peer}/`),
-    ...['telemetry', 'http', 'orm'].map((folder) => `leasehold/dist/${folder}/`),
+    ...['telemetry', 'http', 'orm', 'postgres'].map((folder) => `leasehold/dist/${folder}/`),
   ];
   for (const part of unwanted)
     t.deepEqual(
@@ -169,7 +172,7 @@ for (const [name, { imports, folder, peer }] of Object.entries(subpaths)) {
       } else {
         t.is(found.code, 'ERR_MODULE_NOT_FOUND');
         t.true(found.message.includes(`'${peer}'`), found.message);
-        t.true(found.message.includes(`dist/${folder}/`), found.message);
+        t.true(found.message.includes(`${posix.join('dist', folder)}/`), found.message);
       }
     },
   );

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
+import { postgresUrl } from './support/postgres.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -25,7 +26,8 @@ for (const [index, code] of snippets.entries()) {
   test(`snippet ${index + 1} of the README runs and prints what it says`, async (t) => {
     const file = join(directory, `snippet-${index + 1}.ts`);
     writeFileSync(file, code);
-    const { stdout, stderr } = await run(process.execPath, [file], { cwd: directory, timeout: 50_000 });
+    const env = code.includes('DATABASE_URL') ? { ...process.env, DATABASE_URL: await postgresUrl(t) } : process.env;
+    const { stdout, stderr } = await run(process.execPath, [file], { cwd: directory, env, timeout: 50_000 });
     t.is(stderr, '');
     t.deepEqual(stdout.trim().split('\n').filter(Boolean), promised(code));
   });

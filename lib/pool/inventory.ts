@@ -26,6 +26,13 @@ export interface InventoryContext<Connection extends object, Handle extends obje
   readonly onRoom: () => void;
 }
 
+/** What has become of a connection: it may be lost before it has a slot. */
+interface Fate<Connection extends object, Handle extends object> {
+  slot: Slot<Connection, Handle> | undefined;
+  /** Why it was lost. */
+  lost: string | undefined;
+}
+
 /**
  * The connections of a pool: which are open, which are idle, and when another may be opened or one must go.
  *
@@ -101,7 +108,9 @@ export class Inventory<Connection extends object, Handle extends object> {
 
   /** Whether another connection may be opened now. */
   get canOpen(): boolean {
-    return this.size < this.max && !this.#opener.pausing && !this.#disposed;
+    if (this.size >= this.max || this.#opener.pausing || this.#disposed) return false;
+    // After a failure one tries for all: a server that is coming up is not to be met by everybody at once.
+    return this.#opening === 0 || this.lastOpenError === undefined;
   }
 
   /** A connection was of no use before anybody had it: treated as one that could not be opened. */
@@ -121,14 +130,23 @@ export class Inventory<Connection extends object, Handle extends object> {
       );
   }
 
-  /** Takes the connection whose turn it is, closing those that are past their time. */
-  takeIdle(now: number): Slot<Connection, Handle> | undefined {
+  /**
+   * Takes the connection whose turn it is, closing those that are past their time.
+   * @param longestSilence none of which nothing was heard for as long: that one stays where it is
+   */
+  takeIdle(now: number, longestSilence = Infinity): Slot<Connection, Handle> | undefined {
+    const isLifo = this.#context.settings.order === 'lifo';
     for (;;) {
-      const slot = this.#context.settings.order === 'lifo' ? this.#idle.pop() : this.#idle.shift();
+      const slot = isLifo ? this.#idle.pop() : this.#idle.shift();
       if (slot === undefined) return undefined;
       const reason = this.#stale(slot, now);
-      if (reason === undefined) return slot;
-      this.close(slot, reason);
+      if (reason !== undefined) this.close(slot, reason);
+      else if (slot.silentFor(now) < longestSilence) return slot;
+      else {
+        if (isLifo) this.#idle.push(slot);
+        else this.#idle.unshift(slot);
+        return undefined;
+      }
     }
   }
 
@@ -165,27 +183,38 @@ export class Inventory<Connection extends object, Handle extends object> {
       this.#context.counters.openErrors++;
       throw error;
     };
+    const fate: Fate<Connection, Handle> = { slot: undefined, lost: undefined };
     let opening: Connection | Promise<Connection>;
     this.#opening++;
     try {
-      opening = this.#opener.open();
+      opening = this.#opener.open((reason) => this.#lose(fate, reason));
     } catch (error) {
       return failed(error);
     }
-    if (!isPromiseLike(opening)) return this.#add(opening, startedAt, generation);
-    return opening.then(
-      (connection) => this.#add(connection, startedAt, generation),
-      (error: unknown) => {
-        try {
-          return failed(error);
-        } finally {
-          this.#changed();
-        }
-      },
-    );
+    const add = (connection: Connection) => this.#add(connection, startedAt, generation, fate);
+    if (!isPromiseLike(opening)) return add(opening);
+    return opening.then(add, (error: unknown) => {
+      try {
+        return failed(error);
+      } finally {
+        this.#changed();
+      }
+    });
   }
 
-  #add(connection: Connection, startedAt: number, generation: number): Slot<Connection, Handle> {
+  /** It will be closed at once if it is idle, else when it comes back. */
+  #lose(fate: Fate<Connection, Handle>, reason: string): void {
+    fate.lost ??= reason;
+    fate.slot?.retire(reason);
+    this.#closeThose((slot) => (slot === fate.slot ? slot.retired : undefined));
+  }
+
+  #add(
+    connection: Connection,
+    startedAt: number,
+    generation: number,
+    fate: Fate<Connection, Handle>,
+  ): Slot<Connection, Handle> {
     const { clock, counters, events, settings } = this.#context;
     const now = clock.now();
     const slot = new Slot<Connection, Handle>(
@@ -194,6 +223,8 @@ export class Inventory<Connection extends object, Handle extends object> {
       now,
       settings.maxLifetime,
     );
+    fate.slot = slot;
+    if (fate.lost !== undefined) slot.retire(fate.lost);
     if (generation !== this.#generation) slot.retire('drain');
     this.#opening--;
     this.#slots.add(slot);
@@ -294,6 +325,11 @@ export class Inventory<Connection extends object, Handle extends object> {
     const { idleTimeout } = this.#context.settings;
     this.closeIdle('idleTimeout', (slot) => now - slot.idleSince >= idleTimeout && this.staying > this.min);
     this.#closeThose((slot) => (slot.expiresAt <= now ? 'maxLifetime' : undefined));
+  }
+
+  /** One that was idle for as long was of no use any more: the others are likely to have met the same. */
+  closeSilent(now: number, silence: number): void {
+    this.#closeThose((slot) => (slot.silentFor(now) >= silence ? 'validate' : undefined));
   }
 
   /** Has those connections closed for which there is a reason: idle ones now, the others when they come back. Returns how many. */

@@ -90,6 +90,7 @@ export class Lender<Connection extends object, Handle extends object> {
         // Where a hook refuses every new connection, the pool must not open one after the other without a pause.
         if (slot.uses === 0) inventory.backOff(error);
       },
+      onSilent: (now, silence) => inventory.closeSilent(now, silence),
       onUncovered: () => this.pump(),
       onTurned: (slot, now) => this.offer(slot, now),
     });
@@ -132,7 +133,7 @@ export class Lender<Connection extends object, Handle extends object> {
   ): SlotLease<Connection, Handle> | undefined {
     this.#admit(signal);
     if (this.#waiters.size > 0 || this.#hasAcquireHook) return undefined;
-    const slot = this.#inventory.takeIdle(now);
+    const slot = this.#inventory.takeIdle(now, this.#driver.validateAfter);
     if (slot === undefined) return undefined;
     const lease = this.#turnaround.lend(slot, now);
     this.#begin(lease, label, signal, holder, site);
@@ -252,9 +253,8 @@ export class Lender<Connection extends object, Handle extends object> {
     };
     try {
       const slot = this.#inventory.open();
-      if (isPromiseLike(slot)) {
-        slot.then((opened) => this.offer(opened), failed);
-      } else this.offer(slot);
+      if (isPromiseLike(slot)) this.#await(slot, failed);
+      else this.offer(slot);
     } catch (error) {
       failed(error);
     }
@@ -266,15 +266,17 @@ export class Lender<Connection extends object, Handle extends object> {
     try {
       const slot = this.#inventory.open();
       if (!isPromiseLike(slot)) return slot;
-      slot.then(
-        (opened) => this.offer(opened),
-        (error: unknown) => this.#openFailed(error),
-      );
+      this.#await(slot, (error) => this.#openFailed(error));
       return undefined;
     } catch (error) {
       if (this.#driver.isTransient(error)) return undefined;
       throw this.#inventory.openError(error);
     }
+  }
+
+  #await(opening: Promise<Slot<Connection, Handle>>, failed: (error: unknown) => void): void {
+    // What has failed before may succeed for the others, too.
+    opening.then((slot) => this.offer(slot)).then(() => this.pump(), failed);
   }
 
   #openFailed(error: unknown): void {
@@ -292,7 +294,8 @@ export class Lender<Connection extends object, Handle extends object> {
     const reason = this.#inventory.unfit(slot, now);
     if (reason !== undefined) this.#inventory.discard(slot, reason);
     else if (this.#waiters.size === 0) this.#inventory.putIdle(slot);
-    else if (!this.#hasAcquireHook) this.#serve(this.#turnaround.lend(slot, now), now);
+    else if (!this.#hasAcquireHook && !this.#turnaround.mustValidate(slot, now))
+      this.#serve(this.#turnaround.lend(slot, now), now);
     else {
       const prepared = this.#turnaround.prepare(slot);
       if (prepared instanceof Lease) this.#servePrepared(prepared);

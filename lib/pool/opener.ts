@@ -44,11 +44,13 @@ export class Opener<Connection extends object, Handle extends object> {
   /**
    * Opens one connection and runs `onOpen` on it; at once where both are synchronous. Whatever fails, the
    * connection is closed again and the error goes to the caller.
+   *
+   * @param onLost is told of a connection that is lost, at any time from now on
    */
-  open(): Connection | Promise<Connection> {
+  open(onLost: (reason: string) => void): Connection | Promise<Connection> {
     try {
       // Not in the context of the request that happens to need it: a socket would keep that alive.
-      const connection = outside(() => this.#driver.open());
+      const connection = outside(() => this.#driver.open(onLost));
       const done = isPromiseLike(connection) ? this.#finishOpen(connection) : this.#welcome(connection);
       if (isPromiseLike(done)) return this.#settle(done);
       this.#succeeded();

@@ -29,6 +29,8 @@ export class Slot<Connection extends object, Handle extends object> implements L
   uses = 0;
   /** When it last came back, or was opened. */
   idleSince: number;
+  /** When it was last found to be still there. */
+  validatedAt = -Infinity;
   /** The lease that holds it now. Idle slots and those between two leases have none. */
   lease: SlotLease<Connection, Handle> | undefined;
   /** Why it will be closed at its next return, `undefined` while it may be pooled. */
@@ -41,6 +43,11 @@ export class Slot<Connection extends object, Handle extends object> implements L
     this.idleSince = openedAt;
     // Up to 5 % earlier, so that connections opened together do not close together.
     this.expiresAt = openedAt + maxLifetime * (1 - 0.05 * Math.random());
+  }
+
+  /** For how long nothing has been heard of it. */
+  silentFor(now: number): number {
+    return now - Math.max(this.idleSince, this.validatedAt);
   }
 
   /** The first reason is kept. */

@@ -54,7 +54,7 @@ export class Stock<Connection extends object, Handle extends object> {
         }
       } catch (error) {
         if (this.#closed) throw new ClosedError(settings.name);
-        if (!driver.isTransient(error)) {
+        if (!driver.isTransient(error) || clock.now() >= deadline) {
           throw inventory.openError(inventory.lastOpenError ?? error);
         }
       }

@@ -18,6 +18,8 @@ export interface TurnaroundContext<Connection extends object, Handle extends obj
   readonly owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   /** `onAcquire` would not have a connection. */
   readonly onRefused: (slot: Slot<Connection, Handle>, error: unknown) => void;
+  /** A connection of which nothing was heard for `silence` ms was of no use any more. */
+  readonly onSilent: (now: number, silence: number) => void;
   /** The one for whom it was has none on its way any more. */
   readonly onUncovered: () => void;
   /** The connection of an ended lease is ready for whatever comes next. */
@@ -62,9 +64,12 @@ export class Turnaround<Connection extends object, Handle extends object> {
     const now = this.#context.clock.now();
     const lease = this.lend(slot, now);
     const { onAcquire } = this.#context.hooks;
-    if (onAcquire === undefined) return lease;
+    const validates = this.mustValidate(slot, now);
+    if (onAcquire === undefined && !validates) return lease;
     this.preparing++;
-    const verdict = this.#run('onAcquire', () => onAcquire(lease.handle as Handle, slot.info(now)));
+    const visit = () =>
+      onAcquire === undefined || this.#run('onAcquire', () => onAcquire(lease.handle as Handle, slot.info(now)));
+    const verdict = validates ? this.#validate(slot).then((isThere) => isThere && visit()) : visit();
     const conclude = (accepted: boolean): SlotLease<Connection, Handle> | undefined => {
       this.preparing--;
       // The hook may have closed the handle or discarded it, which is no less of a refusal.
@@ -76,6 +81,26 @@ export class Turnaround<Connection extends object, Handle extends object> {
       return undefined;
     };
     return isPromiseLike(verdict) ? verdict.then(conclude) : conclude(verdict);
+  }
+
+  /** Whether the connection has been idle for so long that nobody knows whether it is still there. */
+  mustValidate(slot: Slot<Connection, Handle>, now: number): boolean {
+    return slot.silentFor(now) >= (this.#driver.validateAfter ?? Infinity);
+  }
+
+  /** That a connection is gone is no more than what was to be found out, and told by its discard. */
+  async #validate(slot: Slot<Connection, Handle>): Promise<boolean> {
+    try {
+      await this.#context.patience.bound(this.#driver.validate?.(slot.connection) ?? done, 'validate');
+      slot.validatedAt = this.#context.clock.now();
+      return true;
+    } catch (error) {
+      this.#lastFailure = error;
+      slot.retire('validate');
+      const now = this.#context.clock.now();
+      this.#context.onSilent(now, this.#driver.validateAfter ?? Infinity);
+      return false;
+    }
   }
 
   /** Ends a lease that nobody got. */
@@ -153,8 +178,9 @@ export class Turnaround<Connection extends object, Handle extends object> {
     for (const error of residue.errors) events.error(error, 'Cleaning a connection failed');
     const traces = [...residue.traces, ...dangling];
     if (traces.length > 0) ledger.dirty(lease.scope, lease, traces);
-    if (!residue.reusable) lease.slot.retire(residue.traces.join(', ') || 'failed clean-up');
+    if (!residue.reusable) lease.slot.retire(residue.traces.join(', ') || (residue.reason ?? 'failed clean-up'));
   }
 }
 
+const done = Promise.resolve();
 const nothing: Residue = { traces: [], reusable: true, errors: [] };

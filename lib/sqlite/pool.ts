@@ -276,16 +276,6 @@ const checkpointModes: readonly CheckpointMode[] = ['passive', 'full', 'restart'
 const firstPause = 5;
 const longestPause = 100;
 
-/**
- * Makes a pool for a SQLite file. Nothing is opened before it is needed; call `ready()` to find out early.
- *
- * @param file path of the file, or `''` or `':memory:'` for a database private to the pool's one connection
- * @throws OptionsError
- */
-export function createPool(file: string, options?: SqlitePoolOptions): SqlitePool {
-  return new SqlitePool(file, options);
-}
-
 /** The user's hook on the user's terms, and afterwards what the driver has to look at. */
 function openHook(
   onOpen: NormalizedOptions['hooks']['onOpen'],

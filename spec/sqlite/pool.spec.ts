@@ -1,6 +1,7 @@
 import test from 'ava';
 import Database from 'better-sqlite3';
-import { createPool, SqlitePool } from '../../lib/sqlite/pool.ts';
+import { createPool } from '../../lib/create-pool.ts';
+import { SqlitePool } from '../../lib/sqlite/pool.ts';
 import { sample, temporaryPool, wrong } from '../support/sqlite.ts';
 
 test('createPool makes a SqlitePool', (t) => {

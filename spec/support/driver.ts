@@ -14,9 +14,12 @@ export class FakeConnection {
   residue: Residue | undefined;
   /** The checkout it is lent to, from `lend` to the end of `reclaim`. */
   lease: LeaseControl | undefined;
+  /** Tells the pool that it is lost. */
+  readonly lose: (reason: string) => void;
 
-  constructor(id: number) {
+  constructor(id: number, lose: (reason: string) => void) {
     this.id = id;
+    this.lose = lose;
   }
 }
 
@@ -84,16 +87,18 @@ export class FakeDriver implements Driver<FakeConnection, FakeHandle> {
   /** What the pool did and may not do. */
   readonly faults: string[] = [];
   /** Each may throw, or return a promise to be asynchronous. */
-  beforeOpen: () => MaybePromise<void> = () => {};
+  beforeOpen: (onLost: (reason: string) => void) => MaybePromise<void> = () => {};
+  beforeValidate: (connection: FakeConnection) => MaybePromise<void> = () => {};
+  validateAfter = Infinity;
   beforeReclaim: (connection: FakeConnection) => MaybePromise<void> = () => {};
   beforeClose: (connection: FakeConnection) => MaybePromise<void> = () => {};
   /** Why a connection leads to what was replaced. */
   outdated: (connection: FakeConnection) => string | undefined = () => undefined;
 
-  open(): MaybePromise<FakeConnection> {
+  open(onLost: (reason: string) => void): MaybePromise<FakeConnection> {
     const id = ++this.opens;
-    return after(this.beforeOpen(), () => {
-      const connection = new FakeConnection(id);
+    return after(this.beforeOpen(onLost), () => {
+      const connection = new FakeConnection(id, onLost);
       this.connections.add(connection);
       return connection;
     });
@@ -101,6 +106,11 @@ export class FakeDriver implements Driver<FakeConnection, FakeHandle> {
 
   isTransient(error: unknown): boolean {
     return error instanceof TransientError;
+  }
+
+  async validate(connection: FakeConnection): Promise<void> {
+    if (!connection.open) this.faults.push(`connection ${connection.id} validated after its close`);
+    await this.beforeValidate(connection);
   }
 
   lend(connection: FakeConnection, lease: LeaseControl): FakeHandle {

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { SqliteAdapter } from 'kysely';
 import type { OpenTransaction } from '../../open-transaction.ts';
 import type { LeasedDatabase } from '../../sqlite/handle.ts';
-import { createPool, type SqlitePool } from '../../sqlite/pool.ts';
+import { SqlitePool } from '../../sqlite/pool.ts';
 
 /** The lock of one migration. */
 interface MigrationLock {
@@ -42,7 +42,7 @@ export class LeaseholdAdapter extends SqliteAdapter {
     // As SQLite names its files beside it: alike for all who reach it through links. It exists, having been looked into.
     // Not awaited, so that those who ask one after the other come in that order.
     const file = realpathSync(name);
-    const pool = createPool(`${file}-migration-lock`, {
+    const pool = new SqlitePool(`${file}-migration-lock`, {
       max: 1,
       // In a WAL it would be three files.
       pragmas: { journal_mode: null },

@@ -1,0 +1,333 @@
+import type pg from 'pg';
+import type { Clock } from '../clock.ts';
+import type { LeaseControl } from '../driver.ts';
+import { ClosedError, ConnectionLostError } from '../errors.ts';
+import { requestCancel } from './cancel-request.ts';
+import { type Operation, type OperationHost, type Outcome, queryOperation } from './operation.ts';
+import { Session } from './session.ts';
+
+// What a connection has to answer in that nobody waits for: at its end, and when it is asked whether it is still there.
+const grace = 1000;
+// Before a cancel request is sent once more, doubled for each further time.
+const firstPause = 50;
+
+/** What all connections of a pool have in common. */
+export interface ConnectionSettings {
+  /** Name of the pool. */
+  readonly pool: string;
+  /** Where they lead, without secrets. */
+  readonly target: string;
+  /** Whether a server that only reads is of no use. */
+  readonly wantsWriter: boolean;
+  readonly cancelTimeout: number;
+  readonly statementCache: number;
+  /** How long a query may take in all, in ms; 0 for any time. */
+  readonly queryTimeout: number;
+}
+
+/**
+ * One client of pg with what is queued on it, and the session of the lease that holds it.
+ *
+ * Invariant between any two `await`s: at most one operation is with the server; pg's own queue is always empty.
+ */
+export class PostgresConnection implements OperationHost {
+  readonly client: pg.Client;
+  readonly settings: ConnectionSettings;
+  readonly clock: Clock;
+  readonly #config: pg.ClientConfig;
+  readonly #onLost: (reason: string) => void;
+  readonly #queue: Operation[] = [];
+  #active: Operation | undefined;
+  /** While a cancel request is on its way, which would hit whatever comes next. */
+  #cancelling: Promise<void> | undefined;
+  /** Ends the cancel request that was sent last. */
+  #abandon: (() => void) | undefined;
+  #lost: Error | undefined;
+  /** By their texts, the names of the statements prepared here, the least recently used first. */
+  readonly #statements = new Map<string, string>();
+  #lastStatement = 0;
+  /** Names of statements that the server has still, and nobody uses. */
+  #obsolete: string[] = [];
+  /** Has the server forget those. */
+  #tidying: Operation | undefined;
+  #session: Session | undefined;
+  /** How many want the process to go on for what may come from the server. */
+  #holds = 0;
+  #rest: PromiseWithResolvers<void> | undefined;
+
+  constructor(
+    client: pg.Client,
+    config: pg.ClientConfig,
+    settings: ConnectionSettings,
+    clock: Clock,
+    onLost: (reason: string) => void,
+  ) {
+    this.client = client;
+    this.#config = config;
+    this.settings = settings;
+    this.clock = clock;
+    this.#onLost = onLost;
+    // Each inbox of a lease has its own.
+    client.setMaxListeners(0);
+    client.on('drain', () => this.#rested());
+    client.on('error', (error) => this.#lose(error));
+    client.on('end', () => this.#lose(new Error('The server has ended it')));
+    socketOf(client).unref();
+  }
+
+  /** The session of the lease that holds it. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Why it is of no use any more. */
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  /** What runs on it now. */
+  get active(): Operation | undefined {
+    return this.#active;
+  }
+
+  get isBusy(): boolean {
+    return this.#active !== undefined || this.#queue.length > 0;
+  }
+
+  /** Whether what runs now is nobody's. */
+  get isTidying(): boolean {
+    return this.#active !== undefined && this.#active === this.#tidying;
+  }
+
+  /** Whether something runs, or is about to, that waits for whoever reads or writes it. */
+  get isStreaming(): boolean {
+    return this.#active?.isStreaming === true || this.#queue.some(({ isStreaming }) => isStreaming);
+  }
+
+  /** As of the last time that the connection was at rest: idle, in a transaction, in one that has failed. */
+  get status(): ReturnType<pg.Client['getTransactionStatus']> {
+    return this.client.getTransactionStatus();
+  }
+
+  lend(lease: LeaseControl): Session {
+    this.#session = new Session(this, lease);
+    return this.#session;
+  }
+
+  /** The lease has ended. */
+  leave(): void {
+    this.#session = undefined;
+  }
+
+  /** Refuses to go on with what `onOpen` has left. */
+  settle(): void {
+    if (this.status !== 'I') throw new Error('onOpen left a transaction open');
+  }
+
+  /** Runs it as soon as what was asked for before is over. */
+  run(operation: Operation): Promise<unknown> {
+    if (this.#lost !== undefined) operation.fail(this.lostError());
+    else if (this.#active !== undefined || this.#cancelling !== undefined) this.#queue.push(operation);
+    else if (this.#obsolete.length > 0) {
+      this.#queue.push(operation);
+      this.#next();
+    } else this.#start(operation, false);
+    return operation.promise;
+  }
+
+  /** Runs a statement of Leasehold's own. */
+  command(
+    sql: string,
+    terms: { readonly admit?: () => void; readonly settle?: (outcome: Outcome) => unknown } = {},
+  ): Promise<unknown> {
+    const { admit, settle } = terms;
+    return this.run(queryOperation(sql, undefined, { signal: undefined, admit, settle }));
+  }
+
+  /** Refuses what is queued. Each is told with an error made for it. */
+  dropQueue(makeError: () => unknown): void {
+    for (const operation of this.#queue.splice(0)) operation.fail(makeError());
+  }
+
+  /** Resolves when what runs now is over, at the latest when the connection is lost. */
+  async rest(): Promise<void> {
+    await this.#endOfActive();
+    await this.#cancelling;
+  }
+
+  /** Has the server end what runs now. Where it does not, or can not be asked, the connection is given up. */
+  cancel(operation: Operation, error: unknown): void {
+    if (this.#active !== operation || this.#cancelling !== undefined) return;
+    const { clock, settings } = this;
+    const giveUp = clock.after(settings.cancelTimeout, () => this.destroy());
+    this.#cancelling = this.#cancelUntilEnded(operation, error).then(() => {
+      clock.cancel(giveUp);
+      this.#cancelling = undefined;
+      this.#next();
+    });
+  }
+
+  /** One that comes before the server has begun is lost, so it is sent again. One that comes late would end what runs next. */
+  async #cancelUntilEnded(operation: Operation, error: unknown): Promise<void> {
+    for (let pause = firstPause; this.#active === operation; pause *= 2) {
+      // The server does not look at a request while it waits for the next fetch.
+      operation.endStream(error);
+      const request = requestCancel(this.client, this.#config);
+      this.#abandon = request.abandon;
+      await request.done;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = this.clock.after(pause, resolve);
+      await Promise.race([promise, this.#endOfActive()]);
+      this.clock.cancel(timer);
+    }
+  }
+
+  /** Ends it at once, without a word to the server. */
+  destroy(): void {
+    this.#abandon?.();
+    this.client.connection.stream.destroy();
+    this.#lose(new Error('It was given up'));
+  }
+
+  statementName(text: string): string {
+    let name = this.#statements.get(text);
+    if (name !== undefined) this.#statements.delete(text);
+    else {
+      name = `leasehold_${++this.#lastStatement}`;
+      const [oldest] = this.#statements.keys();
+      if (oldest !== undefined && this.#statements.size >= this.settings.statementCache) {
+        this.forgetStatement(oldest, false);
+      }
+    }
+    this.#statements.set(text, name);
+    return name;
+  }
+
+  forgetStatement(text: string, isGone: boolean): void {
+    const name = this.#statements.get(text);
+    if (name === undefined) return;
+    this.#statements.delete(text);
+    delete parsedOf(this.client)[name];
+    if (!isGone) this.#obsolete.push(name);
+  }
+
+  /** They are gone on the server. */
+  forgetStatements(): void {
+    const parsed = parsedOf(this.client);
+    for (const name of this.#statements.values()) delete parsed[name];
+    this.#statements.clear();
+    this.#obsolete = [];
+  }
+
+  /** Keeps the process alive until the function that is returned is called. */
+  hold(): () => void {
+    if (this.#holds++ === 0) socketOf(this.client).ref();
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      if (--this.#holds === 0) socketOf(this.client).unref();
+    };
+  }
+
+  /** Whether the server still answers. */
+  async validate(): Promise<void> {
+    const timer = this.clock.after(grace, () => this.destroy());
+    try {
+      await this.command('');
+    } finally {
+      this.clock.cancel(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.dropQueue(() => new ClosedError(this.settings.pool));
+    if (this.#lost !== undefined) {
+      this.client.connection.stream.destroy();
+      return;
+    }
+    const timer = this.clock.after(grace, () => this.client.connection.stream.destroy());
+    socketOf(this.client).ref();
+    try {
+      await this.client.end();
+    } finally {
+      this.clock.cancel(timer);
+    }
+  }
+
+  #start(operation: Operation, hasWaited: boolean): boolean {
+    this.#active = operation;
+    if (this.#holds++ === 0) socketOf(this.client).ref();
+    const isStarted = operation.start(this, hasWaited);
+    if (!isStarted) this.#ended();
+    return isStarted;
+  }
+
+  #endOfActive(): Promise<void> | undefined {
+    if (this.#active === undefined) return undefined;
+    this.#rest ??= Promise.withResolvers<void>();
+    return this.#rest.promise;
+  }
+
+  #ended(): void {
+    this.#active = undefined;
+    if (--this.#holds === 0) socketOf(this.client).unref();
+    this.#rest?.resolve();
+    this.#rest = undefined;
+  }
+
+  /** pg has nothing to do any more. */
+  #rested(): void {
+    const operation = this.#active;
+    if (operation === undefined) return;
+    this.#ended();
+    operation.finish();
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#active === undefined && this.#cancelling === undefined && this.#lost === undefined) {
+      const next = this.#queue.length === 0 ? undefined : (this.#tidy() ?? this.#queue.shift());
+      if (next === undefined) return;
+      this.#start(next, true);
+    }
+  }
+
+  /** What has the server forget statements, before something else is to run. Refused in a transaction that has failed. */
+  #tidy(): Operation | undefined {
+    if (this.#obsolete.length === 0 || this.status === 'E') return undefined;
+    const names = this.#obsolete;
+    this.#obsolete = [];
+    this.#tidying = queryOperation(names.map((name) => `DEALLOCATE ${name}`).join('; '), undefined, noTerms);
+    this.#tidying.promise.catch(() => {});
+    return this.#tidying;
+  }
+
+  #lose(error: Error): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
+    const operation = this.#active;
+    if (operation !== undefined) {
+      this.#ended();
+      operation.lose(this.lostError());
+    }
+    this.dropQueue(() => this.lostError());
+    this.#onLost('connection lost');
+  }
+
+  lostError(): ConnectionLostError {
+    return new ConnectionLostError(this.settings.pool, this.settings.target, this.#lost);
+  }
+}
+
+const noTerms = { signal: undefined, admit: undefined, settle: undefined };
+
+/** What pg takes for prepared on a connection. */
+function parsedOf(client: pg.Client): Record<string, unknown> {
+  return (client.connection as unknown as { parsedStatements: Record<string, unknown> }).parsedStatements;
+}
+
+/** As pg's own client has it, and its published types have not. */
+function socketOf(client: pg.Client): { ref(): void; unref(): void } {
+  return client as unknown as { ref(): void; unref(): void };
+}

@@ -1,0 +1,238 @@
+import { type InspectOptions, inspect } from 'node:util';
+import {
+  DatabaseError,
+  escapeIdentifier,
+  escapeLiteral,
+  type QueryArrayConfig,
+  type QueryArrayResult,
+  type QueryConfig,
+  type QueryResult,
+  type QueryResultRow,
+  type Submittable,
+} from 'pg';
+import { OptionsError } from '../errors.ts';
+import { joinSignals } from '../holder.ts';
+import { inOrder } from '../wording.ts';
+import { Inbox } from './inbox.ts';
+import { type IterateOptions, iterate } from './iterate.ts';
+import type { Stream } from './operation.ts';
+import { callbackOf, type QueryCall, type QueryOptions, readCall } from './query-call.ts';
+import type { ConnectionEvents, Session } from './session.ts';
+
+// A symbol rather than a private field, as in the handle of SQLite: so that what is proxied works.
+const session = Symbol('session');
+
+/** What both handles do with a session: that of one lease, or that of whatever lease the scope holds. */
+abstract class ClientHandle {
+  /** @internal */
+  abstract readonly [session]: Session;
+
+  /** Whether the lease is still held. */
+  abstract readonly open: boolean;
+
+  /** As of the last statement that has ended. */
+  get inTransaction(): boolean {
+    return this.open && this[session].isInTransaction;
+  }
+
+  /** A cursor of `pg-cursor`, a stream of `pg-query-stream` or `pg-copy-streams`: returned as it is. */
+  query<Stream extends Submittable>(stream: Stream): Stream;
+  /** A query in pg's forms, with its results. What is asked for on one connection runs in that order. */
+  query<Row extends unknown[] = unknown[]>(
+    config: QueryArrayConfig & QueryOptions,
+    values?: unknown[],
+  ): Promise<QueryArrayResult<Row>>;
+  query<Row extends QueryResultRow = QueryResultRow>(
+    query: string | (QueryConfig & QueryOptions),
+    values?: unknown[],
+  ): Promise<QueryResult<Row>>;
+  query<Row extends QueryResultRow = QueryResultRow>(
+    query: string | QueryConfig,
+    callback: (error: Error | null, result: QueryResult<Row>) => void,
+  ): void;
+  query<Row extends QueryResultRow = QueryResultRow>(
+    text: string,
+    values: unknown[],
+    callback: (error: Error | null, result: QueryResult<Row>) => void,
+  ): void;
+  query(...params: unknown[]): unknown {
+    const [query] = params;
+    if (typeof query === 'object' && query !== null && 'submit' in query) return streamTo(this[session], params);
+    const answer = this.#answer(params);
+    const callback = callbackOf(params);
+    if (callback === undefined) return answer;
+    answer.then(
+      (result) => process.nextTick(callback, null, result as never),
+      (error: unknown) => process.nextTick(callback as (reason: unknown) => void, error),
+    );
+    return undefined;
+  }
+
+  #answer(params: readonly unknown[]): Promise<unknown> {
+    try {
+      return answerTo(this[session], readCall(params), undefined);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * The rows of a query one by one, fetched in batches by a cursor of the optional package `pg-cursor`. Leaving the loop closes
+   * it. Until then the connection does nothing else: other queries on it throw `ERR_LEASEHOLD_CONNECTION_BUSY`.
+   */
+  iterate<Row = QueryResultRow>(
+    text: string,
+    values?: unknown[],
+    options?: IterateOptions,
+  ): AsyncGenerator<Row, void, undefined> {
+    return iterate(this[session], text, values, options) as AsyncGenerator<Row, void, undefined>;
+  }
+
+  /**
+   * Listens on a channel until the end of the loop that reads it, or of the lease. The lease has to be held for as long: take one
+   * with `acquire`, rather than for a request.
+   */
+  async listen(channel: string): Promise<Inbox> {
+    // The server would cut it, and tell of what comes by the shorter name.
+    if (typeof channel !== 'string' || channel === '' || Buffer.byteLength(channel) > 63) {
+      throw new OptionsError('channel', channel, 'a name of 1 to 63 bytes');
+    }
+    const inbox = new Inbox(this[session], channel);
+    await inbox.open();
+    return inbox;
+  }
+
+  /** Calls `listener` with what the server says without being asked, until the end of the lease. */
+  on<Name extends keyof ConnectionEvents>(name: Name, listener: (event: ConnectionEvents[Name]) => void): this {
+    this[session].addListener(name, listener as (event: unknown) => void);
+    return this;
+  }
+
+  off<Name extends keyof ConnectionEvents>(name: Name, listener: (event: ConnectionEvents[Name]) => void): this {
+    this[session].removeListener(name, listener as (event: unknown) => void);
+    return this;
+  }
+
+  escapeIdentifier(name: string): string {
+    return escapeIdentifier(name);
+  }
+
+  escapeLiteral(text: string): string {
+    return escapeLiteral(text);
+  }
+
+  /** Gives the connection back to the pool; it stays open. A second call is a no-op, and counted. */
+  release(): void {
+    void this[session].lease.release();
+  }
+
+  /** Has the connection closed instead of pooled when it comes back, because nobody should use it again. */
+  discard(reason = 'discarded by its holder'): this {
+    const { lease } = this[session];
+    if (lease.ended) throw lease.endedError();
+    lease.discard(reason);
+    return this;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.open) this.release();
+  }
+
+  /** Resolves when the connection is back, after the clean-up and the `onRelease` hook. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.open) await this[session].lease.release();
+  }
+}
+
+/**
+ * The handle of one lease: `query` in pg's own forms with its results, cursors, streams and notifications. From the end of the
+ * lease on everything throws `ERR_LEASEHOLD_RELEASED`, or `ERR_LEASEHOLD_SCOPE_ENDED` where the scope has ended; what runs at that
+ * moment is cancelled on the server.
+ */
+export class LeasedClient extends ClientHandle implements Disposable, AsyncDisposable {
+  /** @internal Left out of the published types, so that `pool.db` passes for a handle. */
+  readonly [session]: Session;
+
+  constructor(of: Session) {
+    super();
+    this[session] = of;
+  }
+
+  get open(): boolean {
+    return !this[session].lease.ended;
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { open, inTransaction } = this;
+    return `LeasedClient ${inOrder(inspect({ pool: this[session].lease.pool, open, inTransaction }, options))}`;
+  }
+}
+
+/** Where an ambient handle finds its connection. */
+export interface AmbientSource {
+  readonly pool: string;
+  /** The handle bound to the current scope. Throws where there is none. */
+  handle(): LeasedClient;
+  /** The same, `undefined` where there is none. */
+  current(): LeasedClient | undefined;
+}
+
+/**
+ * `pool.db`: a handle of whatever connection the current scope holds. Where none is bound, every use throws
+ * `ERR_LEASEHOLD_NO_CONNECTION`, or `ERR_LEASEHOLD_SCOPE_ENDED` where the scope has ended.
+ */
+export class AmbientClient extends ClientHandle implements Disposable, AsyncDisposable {
+  readonly #source: AmbientSource;
+
+  constructor(source: AmbientSource) {
+    super();
+    this.#source = source;
+  }
+
+  /** @internal */
+  get [session](): Session {
+    return this.#source.handle()[session];
+  }
+
+  override get inTransaction(): boolean {
+    return this[session].isInTransaction;
+  }
+
+  /** Whether a connection is bound here. */
+  get open(): boolean {
+    return this.#source.current() !== undefined;
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `AmbientClient ${inOrder(inspect({ pool: this.#source.pool, open: this.open }, options))}`;
+  }
+}
+
+/** The session a handle stands for. */
+export function sessionOf(handle: LeasedClient): Session {
+  return handle[session];
+}
+
+/** Whatever is wrong comes with the promise, as in pg. A server's error has the stack of the caller, not that of the socket. */
+export function answerTo(
+  of: Session,
+  { config, values, signal }: QueryCall,
+  callSignal: AbortSignal | undefined,
+): Promise<unknown> {
+  try {
+    return of.query(config, values, joinSignals(signal, callSignal)).catch((error: unknown) => {
+      if (error instanceof DatabaseError) Error.captureStackTrace(error);
+      throw error;
+    });
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+function streamTo(of: Session, params: readonly unknown[]): Stream {
+  const { stream, callback } = readCall(params);
+  if (stream === undefined) throw new OptionsError('query', params[0], 'something that pg can submit').withoutValue();
+  if (callback !== undefined && (stream.callback === undefined || stream.callback === null)) stream.callback = callback;
+  of.stream(stream);
+  return stream;
+}

@@ -1,0 +1,261 @@
+import { type Client, type Connection, DatabaseError, Query, type QueryConfig, type Submittable } from 'pg';
+import { AbortError } from '../errors.ts';
+
+/** What an operation needs to know of the connection that it runs on. */
+export interface OperationHost {
+  readonly client: Client;
+  /** The name under which this connection has, or will have, a text prepared. */
+  statementName(text: string): string;
+  /** @param isGone whether the server has it no more */
+  forgetStatement(text: string, isGone: boolean): void;
+  /** What runs on it now. */
+  readonly active: Operation | undefined;
+  /** Has the server end what runs now, for the sake of `error`. */
+  cancel(operation: Operation, error: unknown): void;
+  /** Ends the connection at once. */
+  destroy(): void;
+}
+
+/** What came of it, once the connection is at rest again. */
+export type Outcome = { readonly error: unknown } | { readonly result: unknown };
+
+/** What whoever asks for an operation has to say in it. */
+export interface Terms {
+  readonly signal: AbortSignal | undefined;
+  /** Called when its turn comes, if it had to wait. Throws where it may not run any more. */
+  readonly admit: (() => void) | undefined;
+  /**
+   * Called in the step in which the connection is at rest, before anything else runs on it. What is returned is thrown instead
+   * of the error; what it throws is the outcome.
+   */
+  readonly settle: ((outcome: Outcome) => unknown) | undefined;
+}
+
+/** Whoever reads or writes a stream may take all the time he wants, and nothing else runs meanwhile. */
+interface Streaming {
+  /** Has its user told of an error. Where something is under way for him, only the server can end that. */
+  end(error: unknown, connection: Connection): void;
+  /** Whether it waits for its user no more: all is read or written, or has failed. The server is about to come to rest by itself. */
+  isOver(): boolean;
+}
+
+type Done = (error: unknown, result: unknown) => void;
+
+/**
+ * Something to be run on one connection, one at a time, in the order it was asked for.
+ *
+ * Invariant: `promise` settles exactly once. The caller may be told before the server has come to its end, then nothing else runs
+ * on the connection until it has.
+ */
+export class Operation {
+  readonly promise: Promise<unknown>;
+  readonly #resolve: (result: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #terms: Terms;
+  readonly #submit: (host: OperationHost, done: Done) => void;
+  #outcome: Outcome | undefined;
+  #host: OperationHost | undefined;
+  #isSettled = false;
+  readonly #streaming: Streaming | undefined;
+
+  constructor(submit: (host: OperationHost, done: Done) => void, terms: Terms, streaming?: Streaming) {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.promise = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#submit = submit;
+    this.#terms = terms;
+    this.#streaming = streaming;
+    const { signal } = terms;
+    if (signal === undefined) return;
+    if (signal.aborted) this.fail(new AbortError(signal));
+    else signal.addEventListener('abort', this, { once: true });
+  }
+
+  /** Whether it goes on as its user reads or writes. */
+  get isStream(): boolean {
+    return this.#streaming !== undefined;
+  }
+
+  /** Whether it waits for its user. */
+  get isStreaming(): boolean {
+    return this.#streaming?.isOver() === false;
+  }
+
+  /** Ends it where it waits for its user. */
+  endStream(error: unknown): void {
+    const host = this.#host;
+    if (host !== undefined && this.isStreaming) this.#streaming?.end(error, host.client.connection);
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** Whether the server has been asked for it. */
+  get isSubmitted(): boolean {
+    return this.#host !== undefined;
+  }
+
+  /** Says whether it was handed to the server. If not, its caller has been told why. */
+  start(host: OperationHost, hasWaited: boolean): boolean {
+    // Its caller was told that it is over while it waited.
+    if (this.#isSettled) return false;
+    try {
+      if (hasWaited) this.#terms.admit?.();
+      this.#host = host;
+      this.#submit(host, (error, result) => {
+        this.#outcome ??= error === null || error === undefined ? { result } : { error };
+      });
+      return true;
+    } catch (error) {
+      this.#host = undefined;
+      this.fail(error);
+      return false;
+    }
+  }
+
+  /** The connection is at rest: whatever was to come has come. */
+  finish(): void {
+    const { signal, settle } = this.#terms;
+    let outcome: Outcome = this.#outcome ?? { result: undefined };
+    // Whether it was in time or not, whoever has aborted it does not want it.
+    if (signal?.aborted) outcome = { error: new AbortError(signal) };
+    try {
+      const instead = settle?.(outcome);
+      if ('error' in outcome) this.fail(instead ?? outcome.error);
+      else if (this.#isNew()) this.#resolve(outcome.result);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The connection is lost. What the server said last is nearer to the cause. */
+  lose(error: unknown): void {
+    this.#outcome ??= { error };
+    this.finish();
+  }
+
+  fail(error: unknown): void {
+    if (this.#isNew()) this.#reject(error);
+  }
+
+  /** @internal The signal is aborted. What runs is ended on the server first: the connection can be used again once that has answered. */
+  handleEvent(): void {
+    const error = new AbortError(this.#terms.signal as AbortSignal);
+    if (this.#host === undefined) this.fail(error);
+    else this.#host.cancel(this, error);
+  }
+
+  /** Whether it is not settled yet, which it is from now on. */
+  #isNew(): boolean {
+    if (this.#isSettled) return false;
+    this.#isSettled = true;
+    this.#terms.signal?.removeEventListener('abort', this);
+    return true;
+  }
+}
+
+/** pg's own class has these beside what is published: its statement is named when it is submitted. */
+interface PgQuery extends Submittable {
+  name: string | undefined;
+  text: string;
+}
+
+/** A query in one of pg's forms. Values are read now; they reach the server in their turn. */
+export function queryOperation(config: string | QueryConfig, values: unknown[] | undefined, terms: Terms): Operation {
+  let done: Done | undefined;
+  const query = new Query(config, values, (error, result) => done?.(error, result)) as unknown as PgQuery;
+  return new Operation((host, onDone) => {
+    if (isNamed(query)) {
+      query.name = host.statementName(query.text);
+      done = (error, result) => {
+        forgetStale(host, query.text, error);
+        onDone(error, result);
+      };
+    } else done = onDone;
+    host.client.query(query);
+  }, terms);
+}
+
+function isNamed(query: object): query is PgQuery {
+  return 'name' in query && typeof query.name === 'string' && query.name !== '';
+}
+
+/** It is prepared anew the next time where its plan does not fit what the tables are now, or the server does not have it. */
+function forgetStale(host: OperationHost, text: string, error: unknown): void {
+  if (error === null || error === undefined) return;
+  const code = error instanceof DatabaseError ? error.code : undefined;
+  // pg takes it back where a value can not be sent.
+  if (code === undefined || code === '26000') host.forgetStatement(text, true);
+  else if (code === '0A000') host.forgetStatement(text, false);
+}
+
+/** What `pg-cursor`, `pg-query-stream` and `pg-copy-streams` make. */
+export interface Stream extends Submittable {
+  readonly text?: unknown;
+  /** Of a cursor. */
+  readonly state?: unknown;
+  readonly cursor?: Stream;
+  readonly readableEnded?: boolean;
+  readonly writableEnded?: boolean;
+  readonly destroyed?: boolean;
+  callback?: unknown;
+  handleError?(error: unknown, connection: Connection): void;
+  on?(event: string, listener: () => void): unknown;
+  once?(event: string, listener: () => void): unknown;
+  read?: unknown;
+  write?: unknown;
+  destroy?(error?: unknown): unknown;
+}
+
+/** It tells of its result, and of its errors, by itself. */
+export function streamOperation(stream: Stream, terms: Terms): Operation {
+  const operation: Operation = new Operation(
+    (host) => {
+      if (isNamed(stream)) stream.name = host.statementName(stream.text);
+      // What is left of a COPY that nobody reads to its end stands in the way of all that follows.
+      if (typeof stream.read === 'function' && stream.cursor === undefined && stream.state === undefined) {
+        stream.once?.('close', () => {
+          if (stream.readableEnded === true || host.active !== operation) return;
+          // Who has closed it wants to know no more of it.
+          stream.on?.('error', () => {});
+          host.destroy();
+        });
+      }
+      host.client.query(stream);
+    },
+    terms,
+    streamingOf(stream),
+  );
+  return operation;
+}
+
+/** A cursor that was read before the server has described its rows calls itself idle in its first fetch. */
+function isFetching(cursor: Stream): boolean {
+  return '_cb' in cursor && cursor._cb !== null;
+}
+
+function streamingOf(stream: Stream): Streaming | undefined {
+  const cursor = stream.cursor ?? stream;
+  if (cursor.state !== undefined) {
+    return {
+      isOver: () => cursor.state === 'error' || cursor.state === 'done',
+      // As if the server had told it. In a fetch that will, and a second error would have a second answer.
+      end: (error, connection) => {
+        if (cursor.state === 'idle' && !isFetching(cursor)) cursor.handleError?.(error, connection);
+      },
+    };
+  }
+  if (typeof stream.write === 'function') {
+    return {
+      isOver: () => stream.writableEnded === true || stream.destroyed === true,
+      end: (error) => void stream.destroy?.(error),
+    };
+  }
+  if (typeof stream.read !== 'function') return undefined;
+  return {
+    isOver: () => stream.readableEnded === true || stream.destroyed === true,
+    end: (error) => void stream.destroy?.(error),
+  };
+}
