@@ -25,8 +25,9 @@ export interface Driver<Connection extends object, Handle extends object> {
    *
    * @param onLost to be called, with the reason in words, should the connection be lost afterwards. The pool then lends it to
    * nobody
+   * @param signal aborted when nobody waits for it any more. One that comes all the same is closed
    */
-  open(onLost: (reason: string) => void): Connection | PromiseLike<Connection>;
+  open(onLost: (reason: string) => void, signal: AbortSignal): Connection | PromiseLike<Connection>;
 
   /** Whether opening failed for a reason that may pass by itself, such as a lock held elsewhere. */
   isTransient(error: unknown): boolean;

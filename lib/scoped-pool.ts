@@ -198,21 +198,38 @@ export class ScopedPool<Connection extends object, Handle extends object> extend
   }
 
   /** Runs `fn` on the bound connection where there is one, else on one taken for as long as `fn` runs, bound to nothing. */
-  protected async borrow<Result>(
+  protected borrow<Result>(
     fn: (db: Handle, connection: Connection) => Result,
     request: WaitRequest,
     entry: Entry,
     isLate = false,
   ): Promise<Awaited<Result>> {
-    const scope = this.liveScope();
-    const sharing = this.shared(scope, request);
-    // Not awaited where there is nothing to wait for: the deadline counts from the call.
-    const shared = sharing === undefined ? undefined : await sharing;
+    // Not an async function, to save its promise.
+    try {
+      const scope = this.liveScope();
+      const sharing = this.shared(scope, request);
+      // Not awaited where there is nothing to wait for: the deadline counts from the call.
+      if (sharing !== undefined) return this.#borrowShared(fn, sharing, scope, request, entry);
+      // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
+      if (isLate) return this.lendTo(fn, this.takeLate(request, entry, scope?.ref));
+      const call = request.site && { since: undefined, site: request.site };
+      return this.lendTo(fn, this.take(request, entry, scope?.ref, undefined, call));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** `borrow` where the scope has a connection, or is about to. */
+  async #borrowShared<Result>(
+    fn: (db: Handle, connection: Connection) => Result,
+    sharing: Handle | Promise<Handle | undefined>,
+    scope: Scope<Connection, Handle> | undefined,
+    request: WaitRequest,
+    entry: Entry,
+  ): Promise<Awaited<Result>> {
+    const shared = await sharing;
     if (shared !== undefined && scope?.lease !== undefined) return await fn(shared, scope.lease.slot.connection);
-    // It comes back by itself, so the scope is not named as its holder: it can be part of no deadlock.
-    if (isLate || sharing !== undefined) return this.lendTo(fn, this.takeLate(request, entry, scope?.ref));
-    const call = request.site && { since: undefined, site: request.site };
-    return this.lendTo(fn, this.take(request, entry, scope?.ref, undefined, call));
+    return this.lendTo(fn, this.takeLate(request, entry, scope?.ref));
   }
 
   /** Runs `fn` on a lease, bound to nothing, which goes back whatever happens. */

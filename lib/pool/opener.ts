@@ -50,8 +50,9 @@ export class Opener<Connection extends object, Handle extends object> {
   open(onLost: (reason: string) => void): Connection | Promise<Connection> {
     try {
       // Not in the context of the request that happens to need it: a socket would keep that alive.
-      const connection = outside(() => this.#driver.open(onLost));
-      const done = isPromiseLike(connection) ? this.#finishOpen(connection) : this.#welcome(connection);
+      const abandonment = new AbortController();
+      const connection = outside(() => this.#driver.open(onLost, abandonment.signal));
+      const done = isPromiseLike(connection) ? this.#finishOpen(connection, abandonment) : this.#welcome(connection);
       if (isPromiseLike(done)) return this.#settle(done);
       this.#succeeded();
       return done;
@@ -68,7 +69,7 @@ export class Opener<Connection extends object, Handle extends object> {
     this.#pause = undefined;
   }
 
-  async #finishOpen(opening: PromiseLike<Connection>): Promise<Connection> {
+  async #finishOpen(opening: PromiseLike<Connection>, abandonment: AbortController): Promise<Connection> {
     let connection: Connection;
     try {
       connection = await this.#settings.patience.bound(opening, 'open');
@@ -78,6 +79,7 @@ export class Opener<Connection extends object, Handle extends object> {
         (late) => this.#close(late),
         () => {},
       );
+      abandonment.abort(error);
       throw error;
     }
     return this.#welcome(connection);

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { LeaseControl } from '../driver.ts';
 import { ClosedError, ConnectionLostError } from '../errors.ts';
 import { requestCancel } from './cancel-request.ts';
-import { type Operation, type OperationHost, type Outcome, queryOperation } from './operation.ts';
+import { type Operation, type OperationHost, QueryOperation, type Terms } from './operation.ts';
 import { Session } from './session.ts';
 
 // What a connection has to answer in that nobody waits for: at its end, and when it is asked whether it is still there.
@@ -136,16 +136,13 @@ export class PostgresConnection implements OperationHost {
   }
 
   /** Runs a statement of Leasehold's own. */
-  command(
-    sql: string,
-    terms: { readonly admit?: () => void; readonly settle?: (outcome: Outcome) => unknown } = {},
-  ): Promise<unknown> {
-    const { admit, settle } = terms;
-    return this.run(queryOperation(sql, undefined, { signal: undefined, admit, settle }));
+  command(sql: string, terms: Terms = noTerms): Promise<unknown> {
+    return this.run(new QueryOperation(sql, undefined, terms));
   }
 
   /** Refuses what is queued. Each is told with an error made for it. */
   dropQueue(makeError: () => unknown): void {
+    if (this.#queue.length === 0) return;
     for (const operation of this.#queue.splice(0)) operation.fail(makeError());
   }
 
@@ -298,7 +295,7 @@ export class PostgresConnection implements OperationHost {
     if (this.#obsolete.length === 0 || this.status === 'E') return undefined;
     const names = this.#obsolete;
     this.#obsolete = [];
-    this.#tidying = queryOperation(names.map((name) => `DEALLOCATE ${name}`).join('; '), undefined, noTerms);
+    this.#tidying = new QueryOperation(names.map((name) => `DEALLOCATE ${name}`).join('; '), undefined, noTerms);
     this.#tidying.promise.catch(() => {});
     return this.#tidying;
   }
@@ -320,7 +317,7 @@ export class PostgresConnection implements OperationHost {
   }
 }
 
-const noTerms = { signal: undefined, admit: undefined, settle: undefined };
+const noTerms: Terms = { signal: undefined };
 
 /** What pg takes for prepared on a connection. */
 function parsedOf(client: pg.Client): Record<string, unknown> {

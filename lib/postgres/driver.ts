@@ -29,16 +29,21 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
   }
 
   /** Tries the hosts in their order. A server that answers and refuses ends that, as with libpq: the others would, too. */
-  async open(onLost: (reason: string) => void): Promise<PostgresConnection> {
+  async open(onLost: (reason: string) => void, signal: AbortSignal): Promise<PostgresConnection> {
     const { all } = this.#settings.hosts;
     const errors: unknown[] = [];
     if (this.#clock.now() - this.#chosenAt > preferredFor) this.#first = 0;
     for (let count = 0, index = this.#first; count < all.length; count++, index = (index + 1) % all.length) {
       try {
-        const connection = await this.#connect(all[index] as Host, onLost);
+        const connection = await this.#connect(all[index] as Host, onLost, signal);
         this.#choose(index);
         return connection;
       } catch (error) {
+        if (signal.aborted) {
+          // It took all the time there was. So the next one begins elsewhere.
+          this.#choose((index + 1) % all.length);
+          throw error;
+        }
         if (!this.isTransient(error) && !isUnknownHost(error)) throw error;
         errors.push(error);
       }
@@ -101,7 +106,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
     this.#chosenAt = this.#clock.now();
   }
 
-  async #connect(host: Host, onLost: (reason: string) => void): Promise<PostgresConnection> {
+  async #connect(host: Host, onLost: (reason: string) => void, signal: AbortSignal): Promise<PostgresConnection> {
     const { Client: Class = Client, connectTimeout, hosts, startup } = this.#settings;
     const { options } = host.config;
     const config: ClientConfig = {
@@ -119,8 +124,9 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
       ended ??= error;
     };
     client.on('error', keep);
-    const silence = () => client.connection.stream.destroy(new Error('timeout expired'));
-    const timer = connectTimeout === Infinity ? undefined : this.#clock.after(connectTimeout, silence);
+    const giveUp = () => void client.connection.stream.destroy(new Error('timeout expired'));
+    const timer = connectTimeout === Infinity ? undefined : this.#clock.after(connectTimeout, giveUp);
+    signal.addEventListener('abort', giveUp);
     try {
       await client.connect();
       await checkRole(client, host, hosts.targetSession);
@@ -132,6 +138,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
       client.connection.stream.destroy();
       throw error;
     } finally {
+      signal.removeEventListener('abort', giveUp);
       if (timer !== undefined) this.#clock.cancel(timer);
     }
   }

@@ -1,6 +1,5 @@
 import { type InspectOptions, inspect } from 'node:util';
 import {
-  DatabaseError,
   escapeIdentifier,
   escapeLiteral,
   type QueryArrayConfig,
@@ -55,11 +54,12 @@ abstract class ClientHandle {
     values: unknown[],
     callback: (error: Error | null, result: QueryResult<Row>) => void,
   ): void;
-  query(...params: unknown[]): unknown {
-    const [query] = params;
-    if (typeof query === 'object' && query !== null && 'submit' in query) return streamTo(this[session], params);
-    const answer = this.#answer(params);
-    const callback = callbackOf(params);
+  query(query: unknown, second?: unknown, third?: unknown): unknown {
+    if (typeof query === 'object' && query !== null && 'submit' in query) {
+      return streamTo(this[session], readCall(query, second, third));
+    }
+    const callback = callbackOf(second, third);
+    const answer = this.#answer(query, second, third);
     if (callback === undefined) return answer;
     answer.then(
       (result) => process.nextTick(callback, null, result as never),
@@ -68,9 +68,10 @@ abstract class ClientHandle {
     return undefined;
   }
 
-  #answer(params: readonly unknown[]): Promise<unknown> {
+  /** Whatever is wrong comes with the promise, as in pg. */
+  #answer(query: unknown, second: unknown, third: unknown): Promise<unknown> {
     try {
-      return answerTo(this[session], readCall(params), undefined);
+      return answerTo(this[session], readCall(query, second, third), undefined);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -213,25 +214,17 @@ export function sessionOf(handle: LeasedClient): Session {
   return handle[session];
 }
 
-/** Whatever is wrong comes with the promise, as in pg. A server's error has the stack of the caller, not that of the socket. */
+/** @throws what a use of the handle throws */
 export function answerTo(
   of: Session,
   { config, values, signal }: QueryCall,
   callSignal: AbortSignal | undefined,
 ): Promise<unknown> {
-  try {
-    return of.query(config, values, joinSignals(signal, callSignal)).catch((error: unknown) => {
-      if (error instanceof DatabaseError) Error.captureStackTrace(error);
-      throw error;
-    });
-  } catch (error) {
-    return Promise.reject(error);
-  }
+  return of.query(config, values, joinSignals(signal, callSignal));
 }
 
-function streamTo(of: Session, params: readonly unknown[]): Stream {
-  const { stream, callback } = readCall(params);
-  if (stream === undefined) throw new OptionsError('query', params[0], 'something that pg can submit').withoutValue();
+function streamTo(of: Session, { stream, callback }: QueryCall): Stream {
+  if (stream === undefined) throw new OptionsError('query', stream, 'something that pg can submit');
   if (callback !== undefined && (stream.callback === undefined || stream.callback === null)) stream.callback = callback;
   of.stream(stream);
   return stream;

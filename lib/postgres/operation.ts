@@ -21,14 +21,14 @@ export type Outcome = { readonly error: unknown } | { readonly result: unknown }
 
 /** What whoever asks for an operation has to say in it. */
 export interface Terms {
-  readonly signal: AbortSignal | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Called when its turn comes, if it had to wait. Throws where it may not run any more. */
-  readonly admit: (() => void) | undefined;
+  admit?(): void;
   /**
    * Called in the step in which the connection is at rest, before anything else runs on it. What is returned is thrown instead
    * of the error; what it throws is the outcome.
    */
-  readonly settle: ((outcome: Outcome) => unknown) | undefined;
+  settle?(outcome: Outcome): unknown;
 }
 
 /** Whoever reads or writes a stream may take all the time he wants, and nothing else runs meanwhile. */
@@ -39,37 +39,41 @@ interface Streaming {
   isOver(): boolean;
 }
 
-type Done = (error: unknown, result: unknown) => void;
-
 /**
  * Something to be run on one connection, one at a time, in the order it was asked for.
  *
  * Invariant: `promise` settles exactly once. The caller may be told before the server has come to its end, then nothing else runs
  * on the connection until it has.
  */
-export class Operation {
+export abstract class Operation {
   readonly promise: Promise<unknown>;
   readonly #resolve: (result: unknown) => void;
   readonly #reject: (error: unknown) => void;
   readonly #terms: Terms;
-  readonly #submit: (host: OperationHost, done: Done) => void;
+  readonly #streaming: Streaming | undefined;
   #outcome: Outcome | undefined;
   #host: OperationHost | undefined;
   #isSettled = false;
-  readonly #streaming: Streaming | undefined;
 
-  constructor(submit: (host: OperationHost, done: Done) => void, terms: Terms, streaming?: Streaming) {
+  constructor(terms: Terms, streaming?: Streaming) {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.promise = promise;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#submit = submit;
     this.#terms = terms;
     this.#streaming = streaming;
     const { signal } = terms;
     if (signal === undefined) return;
     if (signal.aborted) this.fail(new AbortError(signal));
     else signal.addEventListener('abort', this, { once: true });
+  }
+
+  /** Hands it to pg. */
+  protected abstract submit(host: OperationHost): void;
+
+  /** What pg says of it. */
+  protected done(error: unknown, result: unknown): void {
+    this.#outcome ??= error === null || error === undefined ? { result } : { error };
   }
 
   /** Whether it goes on as its user reads or writes. */
@@ -104,9 +108,7 @@ export class Operation {
     try {
       if (hasWaited) this.#terms.admit?.();
       this.#host = host;
-      this.#submit(host, (error, result) => {
-        this.#outcome ??= error === null || error === undefined ? { result } : { error };
-      });
+      this.submit(host);
       return true;
     } catch (error) {
       this.#host = undefined;
@@ -117,12 +119,12 @@ export class Operation {
 
   /** The connection is at rest: whatever was to come has come. */
   finish(): void {
-    const { signal, settle } = this.#terms;
+    const { signal } = this.#terms;
     let outcome: Outcome = this.#outcome ?? { result: undefined };
     // Whether it was in time or not, whoever has aborted it does not want it.
     if (signal?.aborted) outcome = { error: new AbortError(signal) };
     try {
-      const instead = settle?.(outcome);
+      const instead = this.#terms.settle?.(outcome);
       if ('error' in outcome) this.fail(instead ?? outcome.error);
       else if (this.#isNew()) this.#resolve(outcome.result);
     } catch (error) {
@@ -137,7 +139,11 @@ export class Operation {
   }
 
   fail(error: unknown): void {
-    if (this.#isNew()) this.#reject(error);
+    if (!this.#isNew()) return;
+    // The stack of a server's error leads to the socket, and has to lead to the caller, whom only a reaction of this promise
+    // knows. Made where something has failed, rather than for each query.
+    if (error instanceof DatabaseError) this.#resolve(restacked(error));
+    else this.#reject(error);
   }
 
   /** @internal The signal is aborted. What runs is ended on the server first: the connection can be used again once that has answered. */
@@ -163,19 +169,41 @@ interface PgQuery extends Submittable {
 }
 
 /** A query in one of pg's forms. Values are read now; they reach the server in their turn. */
-export function queryOperation(config: string | QueryConfig, values: unknown[] | undefined, terms: Terms): Operation {
-  let done: Done | undefined;
-  const query = new Query(config, values, (error, result) => done?.(error, result)) as unknown as PgQuery;
-  return new Operation((host, onDone) => {
+export class QueryOperation extends Operation {
+  readonly #query: PgQuery;
+  /** Where it is prepared, if it is one that is kept. */
+  #keeper: OperationHost | undefined;
+
+  constructor(config: string | QueryConfig, values: unknown[] | undefined, terms: Terms) {
+    super(terms);
+    const callback = (error: unknown, result: unknown): void => {
+      if (this.#keeper !== undefined) forgetStale(this.#keeper, this.#query.text, error);
+      this.done(error, result);
+    };
+    this.#query = makeQuery(config, values, callback) as unknown as PgQuery;
+  }
+
+  protected override submit(host: OperationHost): void {
+    const query = this.#query;
     if (isNamed(query)) {
+      this.#keeper = host;
       query.name = host.statementName(query.text);
-      done = (error, result) => {
-        forgetStale(host, query.text, error);
-        onDone(error, result);
-      };
-    } else done = onDone;
+    }
     host.client.query(query);
-  }, terms);
+  }
+}
+
+/** pg copies an object by the descriptors of its properties, which takes as long as all the rest: not where there is only a name. */
+function makeQuery(
+  config: string | QueryConfig,
+  values: unknown[] | undefined,
+  callback: (error: unknown, result: unknown) => void,
+): object {
+  if (typeof config === 'string') return new Query(config, values, callback);
+  const { text, values: own, name, ...others } = config;
+  for (const _ in others) return new Query(config, values, callback);
+  const query = new Query(text, values ?? own, callback);
+  return Object.assign(query, { name });
 }
 
 function isNamed(query: object): query is PgQuery {
@@ -210,30 +238,48 @@ export interface Stream extends Submittable {
 }
 
 /** It tells of its result, and of its errors, by itself. */
-export function streamOperation(stream: Stream, terms: Terms): Operation {
-  const operation: Operation = new Operation(
-    (host) => {
-      if (isNamed(stream)) stream.name = host.statementName(stream.text);
-      // What is left of a COPY that nobody reads to its end stands in the way of all that follows.
-      if (typeof stream.read === 'function' && stream.cursor === undefined && stream.state === undefined) {
-        stream.once?.('close', () => {
-          if (stream.readableEnded === true || host.active !== operation) return;
-          // Who has closed it wants to know no more of it.
-          stream.on?.('error', () => {});
-          host.destroy();
-        });
-      }
-      host.client.query(stream);
-    },
-    terms,
-    streamingOf(stream),
-  );
-  return operation;
+export class StreamOperation extends Operation {
+  readonly #stream: Stream;
+
+  constructor(stream: Stream, terms: Terms) {
+    super(terms, streamingOf(stream));
+    this.#stream = stream;
+  }
+
+  protected override submit(host: OperationHost): void {
+    const stream = this.#stream;
+    nameWithin(stream, host);
+    // What is left of a COPY that nobody reads to its end stands in the way of all that follows.
+    if (typeof stream.read === 'function' && stream.cursor === undefined && stream.state === undefined) {
+      stream.once?.('close', () => {
+        if (stream.readableEnded === true || host.active !== this) return;
+        // Who has closed it wants to know no more of it.
+        stream.on?.('error', () => {});
+        host.destroy();
+      });
+    }
+    host.client.query(stream);
+  }
+}
+
+/** A `Query` of pg's own that has a name. */
+function nameWithin(stream: object, host: OperationHost): void {
+  if (isNamed(stream)) stream.name = host.statementName(stream.text);
+}
+
+const nothing = Promise.resolve();
+
+/** Rejects once somebody waits for that: two turns later, when the promise has been taken over. */
+async function restacked(error: DatabaseError): Promise<never> {
+  await nothing;
+  await nothing;
+  Error.captureStackTrace(error);
+  throw error;
 }
 
 /** A cursor that was read before the server has described its rows calls itself idle in its first fetch. */
 function isFetching(cursor: Stream): boolean {
-  return '_cb' in cursor && cursor._cb !== null;
+  return (Reflect.get(cursor, '_cb') ?? null) !== null;
 }
 
 function streamingOf(stream: Stream): Streaming | undefined {

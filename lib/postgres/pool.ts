@@ -100,19 +100,32 @@ export class PostgresPool extends TransactionalPool<PostgresConnection, LeasedCl
    * @throws all that `acquire` throws, NoConnectionError for what begins, ends or listens and needs a connection that stays; what
    * the server refuses passes through unchanged
    */
-  async query<Row extends unknown[] = unknown[]>(
+  query<Row extends unknown[] = unknown[]>(
     config: pg.QueryArrayConfig,
     values?: unknown[],
     options?: AcquireOptions,
   ): Promise<pg.QueryArrayResult<Row>>;
-  async query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     query: string | pg.QueryConfig,
     values?: unknown[],
     options?: AcquireOptions,
   ): Promise<pg.QueryResult<Row>>;
-  async query(query: string | pg.QueryConfig, values?: unknown[], options?: AcquireOptions): Promise<unknown> {
+  query(query: string | pg.QueryConfig, values?: unknown[], options?: AcquireOptions): Promise<unknown> {
+    // Not an async function, to save its promise.
+    try {
+      return this.#query(query, values, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #query(
+    query: string | pg.QueryConfig,
+    values: unknown[] | undefined,
+    options: AcquireOptions | undefined,
+  ): Promise<unknown> {
     const checked = checkStatementOptions(options);
-    const call = readCall([query, values]);
+    const call = readCall(query, values);
     const text: unknown = typeof call.config === 'string' ? call.config : call.config.text;
     if (typeof text !== 'string' || call.stream !== undefined) {
       throw new OptionsError('query', query, 'a text, or a query object of pg with a text').withoutValue();

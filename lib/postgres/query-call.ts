@@ -32,16 +32,17 @@ export interface QueryCall {
 }
 
 /** Whoever wants to be called back wants that also where the rest is wrong. */
-export function callbackOf([, second, third]: readonly unknown[]): QueryCallback | undefined {
+export function callbackOf(second: unknown, third: unknown): QueryCallback | undefined {
   const callback = typeof second === 'function' ? second : third;
   return typeof callback === 'function' ? (callback as QueryCallback) : undefined;
 }
 
 /** @throws OptionsError */
-export function readCall([query, second, third]: readonly unknown[]): QueryCall {
-  const callback = callbackOf([undefined, second, third]);
-  if (third !== undefined && callback === undefined)
+export function readCall(query: unknown, second: unknown, third?: unknown): QueryCall {
+  const callback = callbackOf(second, third);
+  if (third !== undefined && callback === undefined) {
     throw new OptionsError('callback', third, 'a function').withoutValue();
+  }
   const values = typeof second === 'function' ? undefined : checkValues(second);
   if (typeof query === 'string') return { stream: undefined, config: query, values, signal: undefined, callback };
   if (typeof query !== 'object' || query === null) {
@@ -50,31 +51,24 @@ export function readCall([query, second, third]: readonly unknown[]): QueryCall 
   if ('submit' in query && typeof query.submit === 'function') {
     return { stream: query as Stream, config: '', values, signal: undefined, callback };
   }
-  const config = configOf(query);
-  return { stream: undefined, config, values, signal: config.signal, callback };
-}
-
-/** All that pg looks at, each read once: what a library makes may have getters, and is not to be changed. */
-function configOf(query: object): Config {
-  const { text, values, name, types, signal, rowMode, rows, portal, binary, queryMode, query_timeout } =
-    query as Config;
+  const { signal } = query as Config;
   if (signal !== undefined && !isAccepted(rules.signal, signal)) {
     throw new OptionsError('signal', signal, rules.signal.allowed).withoutValue();
   }
-  const checked = checkValues(values);
-  return {
-    text,
-    values: checked as never,
-    name,
-    types,
-    signal,
-    rowMode,
-    rows,
-    portal,
-    binary,
-    queryMode,
-    query_timeout,
-  };
+  return { stream: undefined, config: configOf(query as Config), values, signal, callback };
+}
+
+/** All that pg looks at, each read once: what a library makes may have getters, and is not to be changed. */
+function configOf(query: Config): Config {
+  const { text, values, name, types, rowMode, rows, portal, binary, queryMode, query_timeout } = query;
+  const config: Record<string, unknown> = { text, values: checkValues(values), name };
+  const others = { types, rowMode, rows, portal, binary, queryMode, query_timeout };
+  for (const key in others) {
+    const value = others[key as keyof typeof others];
+    // pg takes long for each that there is.
+    if (value !== undefined) config[key] = value;
+  }
+  return config as unknown as Config;
 }
 
 /** What is no list is not shown: it may be a value that was to be bound. */

@@ -12,7 +12,7 @@ import {
   TransactionManagedError,
 } from '../transaction-errors.ts';
 import type { PostgresConnection } from './connection.ts';
-import { type Operation, type Outcome, queryOperation, type Stream, streamOperation, type Terms } from './operation.ts';
+import { type Operation, type Outcome, QueryOperation, type Stream, StreamOperation, type Terms } from './operation.ts';
 import { classify, type SqlTraits } from './sql.ts';
 import type { PostgresRequest } from './transaction-options.ts';
 
@@ -85,7 +85,7 @@ export class Session {
     this.#note(traits);
     this.#refuseStreaming();
     const limit = typeof named === 'string' ? undefined : (named as { readonly query_timeout?: number }).query_timeout;
-    const operation = queryOperation(named, values, this.#terms(this.#withLimit(signal, limit), traits));
+    const operation = new QueryOperation(named, values, this.#terms(this.#withLimit(signal, limit), traits));
     return this.connection.run(operation);
   }
 
@@ -96,7 +96,7 @@ export class Session {
     const traits = classify(typeof text === 'string' ? text : '');
     this.#note(traits);
     this.#refuseStreaming();
-    const operation = streamOperation(stream, this.#terms(signal, traits));
+    const operation = new StreamOperation(stream, this.#terms(signal, traits));
     this.connection.run(operation).catch((error: unknown) => {
       // What was never handed to pg has to be told by somebody.
       if (!operation.isSubmitted) stream.handleError?.(error, this.connection.client.connection);
@@ -170,7 +170,7 @@ export class Session {
     this.use();
     this.#refuseStreaming();
     this.notes ??= { traces: new Set(), lasting: false };
-    await this.connection.run(queryOperation(sql, undefined, this.#terms(undefined, classify(''))));
+    await this.connection.run(new QueryOperation(sql, undefined, this.#terms(undefined, classify(''))));
   }
 
   /** @param by 1 for one more who reads a channel, -1 for one less. Returns how many there are. */
@@ -183,20 +183,17 @@ export class Session {
 
   #terms(signal: AbortSignal | undefined, traits: SqlTraits): Terms {
     const level = this.managed?.current;
-    return {
-      signal: joinSignals(signal, level?.signal ?? this.lease.signal),
-      admit: () => this.#admit(level),
-      settle: (outcome) => this.#settle(outcome, level, traits),
-    };
+    return new StatementTerms(this, joinSignals(signal, level?.signal ?? this.lease.signal), level, traits);
   }
 
-  #admit(level: Level<PostgresRequest> | undefined): void {
+  /** @internal */
+  admit(level: Level<PostgresRequest> | undefined): void {
     this.guard();
     this.managed?.checkAgain(level);
   }
 
-  /** The connection is at rest. What is returned is thrown instead of the server's error. */
-  #settle(outcome: Outcome, level: Level<PostgresRequest> | undefined, { deallocates }: SqlTraits): unknown {
+  /** @internal The connection is at rest. What is returned is thrown instead of the server's error. */
+  settle(outcome: Outcome, level: Level<PostgresRequest> | undefined, { deallocates }: SqlTraits): unknown {
     const { connection, lease } = this;
     if (deallocates) connection.forgetStatements();
     if (lease.ended) return lease.endedError();
@@ -268,6 +265,34 @@ export class Session {
     }
     this.#names.set(name, text);
     return config;
+  }
+}
+
+/** One object for each statement, instead of that and a function for each of its methods. */
+class StatementTerms implements Terms {
+  readonly signal: AbortSignal | undefined;
+  readonly #session: Session;
+  readonly #level: Level<PostgresRequest> | undefined;
+  readonly #traits: SqlTraits;
+
+  constructor(
+    session: Session,
+    signal: AbortSignal | undefined,
+    level: Level<PostgresRequest> | undefined,
+    traits: SqlTraits,
+  ) {
+    this.signal = signal;
+    this.#session = session;
+    this.#level = level;
+    this.#traits = traits;
+  }
+
+  admit(): void {
+    this.#session.admit(this.#level);
+  }
+
+  settle(outcome: Outcome): unknown {
+    return this.#session.settle(outcome, this.#level, this.#traits);
   }
 }
 

@@ -55,8 +55,8 @@ const advisoryLock = /\bpg_(?:try_)?advisory_lock(?:_shared)? ?\(/;
 // As long as no point says that it is the first part of a name.
 const localSet = /^set (?:local|transaction|constraints)\b(?! ?\.)/;
 // Its third argument says that it is to end with the transaction.
-const localSetting = /\bset_config ?\((?:[^()]|\([^()]*\))*, ?true ?\)/g;
-const setting = /\bset_config ?\(|\bupdate\b.*\bpg_settings\b/;
+const localSetting = /\bset_config ?\((?:[^()]|\([^()]{0,200}\)){0,200}, ?true ?\)/g;
+const setting = /\bset_config ?\(/;
 const seed = /\bsetseed ?\(/;
 // A function whose body is made of statements. The last one of it is END.
 const body = /^create .*\bbegin atomic\b/;
@@ -75,9 +75,11 @@ function inspect(sql: string): SqlTraits {
     const [first = '', second = ''] = text.split(/[ (]/, 2);
     if (isInBody) {
       isInBody = first !== 'end';
+      // It is not read closely.
+      opaque = true;
       continue;
     }
-    isInBody = body.test(text) && !/\bend ?$/.test(text);
+    isInBody = body.test(text) && !/\bbegin atomic end ?$/.test(text);
     if (prepared.test(text)) continue;
     if (control.has(first) || (first === 'start' && second === 'transaction')) transaction = true;
     else if (first === 'prepare') {
@@ -100,6 +102,8 @@ function inspect(sql: string): SqlTraits {
     if (temporary.test(text)) traces.add('temporary object');
     if (advisoryLock.test(text)) traces.add('advisory lock');
     if (setting.test(text) && setting.test(text.replaceAll(localSetting, ''))) traces.add('SET');
+    // The same by another way.
+    if (text.includes('pg_settings') && /\bupdate\b/.test(text)) traces.add('SET');
     if (seed.test(text)) {
       traces.add('random seed');
       lasting = true;
@@ -112,6 +116,7 @@ function inspect(sql: string): SqlTraits {
 // Whatever may begin something that is not to be read as words.
 const mark = /--|\/\*|'|"|\$(?:[a-z_\u0080-\u{10ffff}][\w\u0080-\u{10ffff}]*)?\$/giu;
 const endOfName = /[\w$\u0080-\u{10ffff}]$/u;
+const escaping = /(?:^|[^\w$\u0080-\u{10ffff}])e$/iu;
 const restOfName = /[\w$\u0080-\u{10ffff}]*/uy;
 const lineEnd = /[\n\r]/g;
 // A string goes on in the next line.
@@ -137,11 +142,12 @@ function skeletonOf(sql: string): string {
       at = endOfComment(sql, index + 2);
       pieces.push(' ');
     } else if (begin === "'") {
-      at = endOfString(sql, index + 1, /(?:^|[^\w$])e$/i.test(before));
+      at = endOfString(sql, index + 1, escaping.test(before));
       pieces.push(" '' ");
     } else if (begin === '"') {
       at = endOfQuoted(sql, index + 1, '"', false);
-      pieces.push(' ', sql.slice(index + 1, at - 1).replaceAll(';', ' '), ' ');
+      // One word, whatever is in it.
+      pieces.push(' ', sql.slice(index + 1, at - 1).replaceAll(/[\s;]/g, '_'), ' ');
     } else if (endOfName.test(before)) {
       // Within a name, where a dollar stands for itself.
       at = endAt(restOfName, sql, index);
