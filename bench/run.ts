@@ -19,6 +19,11 @@ const benches: Readonly<Record<string, { readonly summary: string; load(): Promi
     summary: 'what a scope adds to a request of Express that does next to nothing',
     load: async () => (await import('./express/index.ts')).express,
   },
+  postgres: {
+    summary:
+      'what a connection to PostgreSQL costs, beside the pools of pg and of postgres, on the server of DATABASE_URL or one of its own',
+    load: async () => (await import('./postgres/index.ts')).postgres,
+  },
 };
 
 const readme = fileURLToPath(new URL('README.md', import.meta.url));
@@ -31,7 +36,7 @@ ${Object.entries(benches)
   .join('\n')}
 
 Options:
-  --rounds N     rounds that count; 15 unless said, for contention 5, for express 100. Long rows of lease take a part of them
+  --rounds N     rounds that count; 15 unless said, for contention 5, for express and postgres 100. Long rows of lease take a part of them
   --quick        a few seconds; shows that it runs, the figures mean nothing
   --only TEXT    only rows with TEXT in their name
   --json FILE    also write everything, with the figure of each round

@@ -116,7 +116,7 @@ function remedyWithoutDeadlock({ holders, leased, max }: Congestion, waiter: Lat
   if (wasBlocked(waiter)) return unblock(waiter);
   if (leased < max) {
     return (
-      'not all connections are in use, so find out what keeps the others from being opened or handed on: the file, or ' +
+      'not all connections are in use, so find out what keeps the others from being opened or handed on: the database, or ' +
       'a hook.'
     );
   }

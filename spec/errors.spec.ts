@@ -174,7 +174,7 @@ for (const [title, change, words] of [
     { holders: [holders[1] as HolderInfo], max: 1, leased: 1 },
     /What to do: all holders are at work: .*"max"/,
   ],
-  ['connections are missing', { max: 3 }, /What to do: not all connections are in use, .*: the file, or a hook\.$/],
+  ['connections are missing', { max: 3 }, /What to do: not all connections are in use, .*: the database, or a hook\.$/],
 ] as const) {
   test(`what to do about a timeout where ${title}`, (t) => {
     t.regex(new AcquireTimeoutError(waiter, { ...congestion, ...change }, plain).message, words);

@@ -140,6 +140,16 @@ export class PostgresConnection implements OperationHost {
     return this.run(new QueryOperation(sql, undefined, terms));
   }
 
+  /** Runs a statement that nobody asked for. Where the server does not answer it has lost the connection, and with it all there was. */
+  async undo(sql: string): Promise<void> {
+    const timer = this.clock.after(this.settings.cancelTimeout, () => this.destroy());
+    try {
+      await this.command(sql);
+    } finally {
+      this.clock.cancel(timer);
+    }
+  }
+
   /** Refuses what is queued. Each is told with an error made for it. */
   dropQueue(makeError: () => unknown): void {
     if (this.#queue.length === 0) return;

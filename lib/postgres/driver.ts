@@ -1,7 +1,7 @@
 import { Client, type ClientConfig } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Driver, LeaseControl, Residue } from '../driver.ts';
-import { isError, textOf } from '../errors.ts';
+import { describeCause, isError, textOf } from '../errors.ts';
 import { PatienceError } from '../pool/patience.ts';
 import { PostgresConnection } from './connection.ts';
 import { LeasedClient } from './handle.ts';
@@ -32,6 +32,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
   async open(onLost: (reason: string) => void, signal: AbortSignal): Promise<PostgresConnection> {
     const { all } = this.#settings.hosts;
     const errors: unknown[] = [];
+    const reasons: string[] = [];
     if (this.#clock.now() - this.#chosenAt > preferredFor) this.#first = 0;
     for (let count = 0, index = this.#first; count < all.length; count++, index = (index + 1) % all.length) {
       try {
@@ -46,9 +47,10 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
         }
         if (!this.isTransient(error) && !isUnknownHost(error)) throw error;
         errors.push(error);
+        reasons.push(`${(all[index] as Host).name}: ${describeCause(error)}`);
       }
     }
-    throw errors.length === 1 ? errors[0] : new AggregateError(errors, errors.map(String).join('; '));
+    throw errors.length === 1 ? errors[0] : new AggregateError(errors, reasons.join('; '));
   }
 
   isTransient(error: unknown): boolean {
@@ -154,14 +156,14 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
         else if (!isStream) traces.push('query under way');
         // What a query has done by then nobody knows. So nobody else gets the connection.
         if (!isStream) reusable = false;
-        if (isStreaming || !isStream) connection.cancel(active, session.lease.endedError());
+        connection.cancel(active, session.lease.endedError());
       }
       if (connection.isBusy) await connection.rest();
       if (connection.lost !== undefined) return { traces, reusable: false, errors: [] };
       if (connection.status !== 'I') {
         traces.push('open transaction');
         session.lease.transactions = 'lost';
-        await connection.command('ROLLBACK');
+        await connection.undo('ROLLBACK');
       }
       const { notes } = session;
       if (notes !== undefined) traces.push(...notes.traces);
@@ -170,7 +172,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
         if (notes?.lasting === true || this.#settings.hasOpenHook)
           return { traces, reusable: false, errors: [], reason: 'reset' };
         else {
-          await connection.command('DISCARD ALL');
+          await connection.undo('DISCARD ALL');
           connection.forgetStatements();
         }
       }

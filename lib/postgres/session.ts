@@ -6,6 +6,7 @@ import { joinSignals } from '../holder.ts';
 import type { Level } from '../level.ts';
 import type { Transactions } from '../transaction.ts';
 import {
+  CommitUnknownError,
   ReadOnlyError,
   TransactionAbortedError,
   TransactionEndedError,
@@ -44,6 +45,8 @@ export class Session {
   notes: Notes | undefined;
   /** The first error of the transaction, or of the part of it, that the server refuses to go on with. */
   failure: unknown;
+  /** The last COMMIT. Once the server has been asked, nobody can take it back. */
+  committing: Operation | undefined;
   /** Texts of the prepared statements by the names that this holder has given them. */
   #names: Map<string, string> | undefined;
   /** How many read each channel. */
@@ -129,7 +132,9 @@ export class Session {
   end(): void {
     const makeError = (): Error => this.lease.endedError();
     this.connection.dropQueue(makeError);
-    this.connection.active?.fail(makeError());
+    const { active } = this.connection;
+    const isCommit = active !== undefined && active === this.committing;
+    active?.fail(isCommit ? new CommitUnknownError(this.lease.pool, this.lease.label, makeError()) : makeError());
     for (const end of this.#ends ?? []) end(makeError);
     for (const { remove } of this.#listeners ?? []) remove();
   }
@@ -146,8 +151,7 @@ export class Session {
       connection.cancel(active, makeError());
     }
     // What has failed is told so by the server at once.
-    else if (active !== undefined && !active.isStream && connection.status !== 'E')
-      connection.cancel(active, makeError());
+    else if (active !== undefined && connection.status !== 'E') connection.cancel(active, makeError());
   }
 
   addListener(name: keyof ConnectionEvents, listener: (event: unknown) => void): void {

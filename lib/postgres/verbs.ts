@@ -2,7 +2,7 @@ import { DatabaseError } from 'pg';
 import { ConnectionLostError, isError } from '../errors.ts';
 import { Transactions, type TransactionVerbs } from '../transaction.ts';
 import { CommitUnknownError, TransactionAbortedError, TransactionBusyError } from '../transaction-errors.ts';
-import type { Outcome } from './operation.ts';
+import { type Outcome, QueryOperation } from './operation.ts';
 import { codeOf, type Session } from './session.ts';
 import type { PostgresRequest } from './transaction-options.ts';
 
@@ -56,8 +56,9 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
       const isUnknown = isLost(error) || ['40003', '08007'].includes(codeOf(error));
       return isUnknown ? new CommitUnknownError(lease.pool, request.label ?? lease.label, error) : error;
     };
-    const committing = connection.command('COMMIT', { settle, admit: () => this.#session.guard() });
-    const { command } = (await committing) as { readonly command: string };
+    const committing = new QueryOperation('COMMIT', undefined, { settle, admit: () => this.#session.guard() });
+    this.#session.committing = committing;
+    const { command } = (await connection.run(committing)) as { readonly command: string };
     // So the server ends what it has refused to go on with.
     if (command === 'ROLLBACK') throw causeOf(failure ?? this.#session.failure);
   }
@@ -70,7 +71,7 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
     if (connection.lost !== undefined) return;
     session.stop();
     try {
-      await connection.command('ROLLBACK');
+      await connection.undo('ROLLBACK');
     } catch (error) {
       if (!isLost(error)) throw error;
     }
@@ -94,7 +95,7 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
   async rollbackTo(depth: number): Promise<void> {
     const session = this.#session;
     session.stop();
-    await session.connection.command(`ROLLBACK TO leasehold_${depth}; RELEASE leasehold_${depth}`);
+    await session.connection.undo(`ROLLBACK TO leasehold_${depth}; RELEASE leasehold_${depth}`);
     session.failure = undefined;
   }
 

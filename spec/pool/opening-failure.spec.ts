@@ -107,7 +107,7 @@ for (const asynchronous of [false, true]) {
       'Timed out after 3000 ms waiting for a connection of "app" (0 of 2 in use, 1 waiting, this one as number 1).' +
         '\n  The last attempt to get a connection ready failed: locked' +
         '\n  What to do: not all connections are in use, so find out what keeps the others from being opened or handed ' +
-        'on: the file, or a hook.',
+        'on: the database, or a hook.',
     );
   });
 }

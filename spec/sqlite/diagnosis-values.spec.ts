@@ -143,7 +143,7 @@ test('a timeout has the failure to open as its cause', async (t) => {
     'Timed out after 900 ms waiting for a connection of "app" (0 of 1 in use, 1 waiting, this one as number 1).' +
       '\n  The last attempt to get a connection ready failed: database is locked (SQLITE_BUSY)' +
       '\n  What to do: not all connections are in use, so find out what keeps the others from being opened or handed on: ' +
-      'the file, or a hook.',
+      'the database, or a hook.',
   );
   other.exec('ROLLBACK');
   await clock.pass(1000);
