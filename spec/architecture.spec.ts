@@ -125,6 +125,21 @@ test('what is above lib/sqlite knows nothing of SQLite', (t) => {
   }
 });
 
+test('of two databases neither knows of the other', (t) => {
+  const pairsOfFolders = [
+    ['sqlite/', '/postgres'],
+    ['postgres', '/sqlite/'],
+  ] as const;
+  for (const [own, other] of pairsOfFolders) {
+    for (const file of files.filter((name) => name.startsWith(own))) {
+      t.false(
+        importsOf(file).some((specifier) => specifier.includes(other)),
+        file,
+      );
+    }
+  }
+});
+
 test('lib/sqlite contains no queueing: the write lane is a turnstile, and only the lane and who waits for it know that', (t) => {
   for (const file of files.filter((name) => name.startsWith('sqlite/'))) {
     const imports = importsOf(file);

@@ -8,8 +8,8 @@ interface Part {
   readonly bound: number;
 }
 
-const adapters = ['sqlite', 'http', 'orm', 'telemetry'];
-const isIn = (folder: string, file: string): boolean => file.startsWith(`${folder}/`);
+const adapters = ['sqlite', 'postgres', 'http', 'orm', 'telemetry'];
+const isIn = (folder: string, file: string): boolean => file === `${folder}.ts` || file.startsWith(`${folder}/`);
 
 /** The core is what any database could use. What is new belongs to it, unless it is in one of the other folders. */
 export const parts: readonly Part[] = [

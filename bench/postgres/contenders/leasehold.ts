@@ -16,7 +16,7 @@ import {
  * Leasehold with its defaults, but for `max`.
  *
  * Does at each lease: a handle of its own, which throws after release; a deadline for each waiter; order by priority, then
- * arrival; a look at what the holder may have left; hold and wait times. `withConnection` binds it to the async context.
+ * arrival; a look at what the holder may have left; hold and wait times. The scope binds it to the async context.
  */
 export const leasehold: Contender = {
   name: 'leasehold',
@@ -33,8 +33,13 @@ export const leasehold: Contender = {
       },
       async query(times) {
         for (let i = 0; i < times; i++) {
-          const { rows } = await pool.withConnection((db) => db.query<{ n: number }>(selectOne));
-          expectRow(rows, 1);
+          const db = await pool.acquire();
+          try {
+            const { rows } = await db.query<{ n: number }>(selectOne);
+            expectRow(rows, 1);
+          } finally {
+            db.release();
+          }
         }
       },
       async oneShot(times) {
