@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
+import { launchServer, type PostgresServer } from '../support/postgres-server.ts';
 import { nodes, oldNode } from './nodes.ts';
 import { compile, copyPrograms, install, type Project, peers, programs, run } from './project.ts';
 import { pack, root, type Tarball } from './tarball.ts';
@@ -11,8 +12,14 @@ const kinds = ['module', 'commonjs'] as const;
 let tarball: Tarball;
 let bare: Project;
 let whole: Project;
+/** Where none was given, one of its own. */
+let server: PostgresServer | undefined;
 
 test.before(async () => {
+  if (process.env['DATABASE_URL'] === undefined) {
+    server = await launchServer();
+    process.env['DATABASE_URL'] = server.url();
+  }
   tarball = await pack();
   bare = await install([tarball.path]);
   whole = await install([tarball.path, ...peers]);
@@ -23,7 +30,8 @@ test.before(async () => {
   }
 });
 
-test.after.always(() => {
+test.after.always(async () => {
+  await server?.close();
   for (const made of [tarball, bare, whole]) made?.remove();
 });
 

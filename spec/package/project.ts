@@ -16,7 +16,7 @@ interface Manifest {
 }
 
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest;
-const types = ['@types/node', '@types/express', '@types/koa'];
+const types = ['@types/node', '@types/express', '@types/koa', '@types/pg', '@types/pg-cursor'];
 const developed = (name: string) => `${name}@${manifest.devDependencies[name]}`;
 
 /** Every peer and its types, in the versions that are developed with. */
