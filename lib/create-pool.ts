@@ -8,7 +8,10 @@ import { makePool, type PoolTarget } from './target.ts';
  * @param target what `postgres()` of `leasehold/postgres` returns
  * @throws OptionsError
  */
-export function createPool<Pool, Options>(target: PoolTarget<Pool, Options>, options?: Options): Pool;
+export function createPool<Pool extends object, Options extends object>(
+  target: PoolTarget<Pool, Options>,
+  options?: Options,
+): Pool;
 /**
  * Makes a pool for a SQLite file. Nothing is opened before it is needed; call `ready()` to find out early.
  *
@@ -20,6 +23,14 @@ export function createPool<Pool, Options>(
   target: string | PoolTarget<Pool, Options>,
   options?: Options,
 ): SqlitePool | Pool {
-  if (typeof target === 'object' && target !== null && makePool in target) return target[makePool](options);
-  return new SqlitePool(target, options as SqlitePoolOptions);
+  return isTarget(target) ? target[makePool](options) : new SqlitePool(target, options as SqlitePoolOptions);
+}
+
+function isTarget<Pool, Options>(value: string | PoolTarget<Pool, Options>): value is PoolTarget<Pool, Options> {
+  try {
+    return typeof value === 'object' && value !== null && makePool in value;
+  } catch {
+    // A proxy that was revoked can not even be asked.
+    return false;
+  }
 }

@@ -165,11 +165,13 @@ export class NoConnectionError extends LeaseholdError {
   readonly code = 'ERR_LEASEHOLD_NO_CONNECTION';
   readonly pool: string;
 
-  constructor(pool: string, inScope: boolean) {
+  constructor(pool: string, inScope: boolean, detail?: string) {
     super(
-      inScope
-        ? `This scope of "${printable(pool)}" holds no connection yet. Call "await pool.connection()" first, or wrap the code in pool.withConnection().`
-        : `No scope of "${printable(pool)}" is active here. Wrap the code in pool.withConnection(), or use "await using db = await pool.acquire()".`,
+      `${detail === undefined ? '' : `${detail} `}${
+        inScope
+          ? `This scope of "${printable(pool)}" holds no connection yet. Call "await pool.connection()" first, or wrap the code in pool.withConnection().`
+          : `No scope of "${printable(pool)}" is active here. Wrap the code in pool.withConnection(), or use "await using db = await pool.acquire()".`
+      }`,
     );
     this.pool = pool;
   }

@@ -7,7 +7,6 @@ import { isPromiseLike } from './events.ts';
 import { joinSignals } from './holder.ts';
 import { Level, type TransactionRequest } from './level.ts';
 import {
-  CommitUnknownError,
   ReadOnlyError,
   TransactionAbortedError,
   TransactionBusyError,
@@ -38,6 +37,8 @@ export interface TransactionVerbs<Request extends TransactionRequest> {
   isOpen(): boolean | undefined;
   /** Throws where something is open on the connection that is not Leasehold's to end. */
   checkFree(): void;
+  /** Whether what `commit` throws says all there is to say: it passes through, whatever has become of the transaction. */
+  readonly explainsCommit?: boolean;
   /** What runs on the connection and must end before the transaction can, in words. */
   unfinished(): string | undefined;
 }
@@ -287,7 +288,7 @@ export class Transactions<Request extends TransactionRequest> {
   }
 
   #commitError(level: Level<Request>, error: unknown): unknown {
-    if (this.lease.ended || error instanceof CommitUnknownError || this.#verbs.isOpen() !== false) return error;
+    if (this.lease.ended || this.#verbs.explainsCommit === true || this.#verbs.isOpen() !== false) return error;
     return this.#abortedError(level, { cause: error });
   }
 

@@ -65,7 +65,7 @@ export function transactional<Handler extends ExpressHandler>(
   handler: Handler,
   options: TransactionalOptions = {},
 ): Handler {
-  const settings = transactionalSettings(options, handler);
+  const settings = transactionalSettings(pool, options, handler);
   const transacted = (request: ExpressRequest, response: EndableResponse, next: Next): Promise<void> => {
     const own = scopeOfExchange(pool, request as Anchor, response, () => routeOf(request));
     const run = (passed: Next): unknown => handler(request, response, passed);

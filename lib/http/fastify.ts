@@ -146,7 +146,7 @@ export function transactional<Handler extends FastifyHandler>(
   handler: Handler,
   options: TransactionalOptions = {},
 ): Handler {
-  const { transaction, rollbackFrom } = transactionalSettings(options, handler);
+  const { transaction, rollbackFrom } = transactionalSettings(pool, options, handler);
   function transacted(this: unknown, request: FastifyRequestLike, reply: FastifyReplyLike): Promise<unknown> {
     const own = scopeOfExchange(pool, request.raw as Anchor, reply.raw, () => routeOf(request));
     const { signal } = own;

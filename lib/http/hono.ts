@@ -95,7 +95,7 @@ export function transactional(
   handler: (context: never, next: Next) => unknown = passOn,
   options: TransactionalOptions = {},
 ): unknown {
-  const { transaction, rollbackFrom } = transactionalSettings(options, handler);
+  const { transaction, rollbackFrom } = transactionalSettings(pool, options, handler);
   return (context: HonoContext, next: Next): Promise<unknown> => {
     const run = async (): Promise<unknown> => handler(context as never, next);
     const isKept = (result: unknown): boolean => {

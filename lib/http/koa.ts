@@ -83,7 +83,7 @@ export function transactional(
   middleware: (context: never, next: Next) => unknown = passOn,
   options: TransactionalOptions = {},
 ): unknown {
-  const { transaction, rollbackFrom } = transactionalSettings(options, middleware);
+  const { transaction, rollbackFrom } = transactionalSettings(pool, options, middleware);
   return (context: KoaContext, next: Next): Promise<unknown> => {
     const run = async (): Promise<unknown> => middleware(context as never, next);
     const isKept = (): boolean => context.status < rollbackFrom;

@@ -85,7 +85,7 @@ export function transactional<
   handler: (request: Request, response: Response) => unknown,
   options: TransactionalOptions = {},
 ): (request: Request, response: Response) => Promise<void> {
-  const settings = transactionalSettings(options, handler);
+  const settings = transactionalSettings(pool, options, handler);
   return async (request, response) => {
     const own = scopeOfExchange(pool, request as Anchor, response, () => labelOf(request));
     let failure: { readonly error: unknown } | undefined;

@@ -1,6 +1,7 @@
 import { type Frame, frames } from '../context.ts';
 import { isWithin, type ScopeRef } from '../holder.ts';
 import type { OpenScope, OpenScopeOptions } from '../index.ts';
+import type { checkTransaction } from '../pool/request.ts';
 import { checkOptions, type Rule, rules } from '../rules.ts';
 
 /** What the adapters need of a pool. */
@@ -12,6 +13,8 @@ export interface RequestPool<Handle extends object = object> {
   /** Binds a connection to the scope of the present context. */
   connection(): Promise<Handle>;
   openTransaction(options?: RequestTransactionOptions): { readonly begun: Promise<RequestTransaction> };
+  /** @internal Refuses options of a transaction that `openTransaction` would. */
+  readonly [checkTransaction]?: ((options: object) => void) | undefined;
 }
 
 /** What is used of an open transaction. It is undone by itself with the scope it was opened in, and by its signal. */

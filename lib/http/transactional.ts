@@ -1,3 +1,4 @@
+import { checkTransaction } from '../pool/request.ts';
 import { checkFunction, checkOptions, type Rule, rules } from '../rules.ts';
 import type { RequestPool, RequestTransactionOptions } from './request-scope.ts';
 
@@ -10,6 +11,18 @@ export interface TransactionalOptions extends Omit<RequestTransactionOptions, 'm
   readonly mode?: 'immediate' | 'deferred' | 'exclusive' | undefined;
 
   /**
+   * Of PostgreSQL, which has no `mode`: how far it is kept apart from others.
+   * @defaultValue the server's
+   */
+  readonly isolation?: 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable' | undefined;
+
+  /**
+   * Of PostgreSQL: the server refuses writes.
+   * @defaultValue false
+   */
+  readonly readOnly?: boolean | undefined;
+
+  /**
    * Rolls back where the status of the response is this or higher: 400 for every error, 500 for those of the server.
    * Integer from 100.
    * @defaultValue none: it commits whatever the status
@@ -19,6 +32,8 @@ export interface TransactionalOptions extends Omit<RequestTransactionOptions, 'm
 
 const transactionalRules = {
   mode: rules.oneOf('immediate', 'deferred', 'exclusive'),
+  isolation: rules.oneOf('read uncommitted', 'read committed', 'repeatable read', 'serializable'),
+  readOnly: rules.boolean,
   label: rules.label,
   timeout: rules.duration,
   priority: rules.finite,
@@ -32,9 +47,15 @@ export interface TransactionalSettings {
 }
 
 /** @throws OptionsError */
-export function transactionalSettings(options: TransactionalOptions, handler: unknown): TransactionalSettings {
+export function transactionalSettings(
+  pool: RequestPool,
+  options: TransactionalOptions,
+  handler: unknown,
+): TransactionalSettings {
   checkFunction(handler, 'handler');
   const { rollbackFrom = Infinity, ...transaction } = checkOptions(options, transactionalRules);
+  // Now rather than with the first request: they differ with the database.
+  pool[checkTransaction]?.(transaction);
   return { transaction, rollbackFrom };
 }
 

@@ -65,6 +65,8 @@ export type TrpcTransactionalOptions = Omit<TransactionalOptions, 'rollbackFrom'
 
 const transactionalRules = {
   mode: rules.oneOf('immediate', 'deferred', 'exclusive'),
+  isolation: rules.oneOf('read uncommitted', 'read committed', 'repeatable read', 'serializable'),
+  readOnly: rules.boolean,
   label: rules.label,
   timeout: rules.duration,
   priority: rules.finite,
@@ -94,7 +96,7 @@ export function transactional(
   second: TrpcTransactionalOptions = {},
 ): unknown {
   const [resolver, options] = typeof first === 'function' ? [first, second] : [undefined, first];
-  const { transaction } = transactionalSettings(checkOptions(options, transactionalRules), resolver ?? isOk);
+  const { transaction } = transactionalSettings(pool, checkOptions(options, transactionalRules), resolver ?? isOk);
   return (call: MiddlewareCall<TrpcResult>): Promise<unknown> => {
     const asked = { label: procedureOf(call), ...transaction, signal: call.signal };
     if (resolver === undefined) return transact(pool, () => call.next(), isOk, asked);

@@ -26,6 +26,9 @@ export const fromHere: unique symbol = Symbol.for('leasehold.fromHere') as never
  */
 export const notLeftOver: unique symbol = Symbol.for('leasehold.notLeftOver') as never;
 
+/** Method of a pool for middleware, which has the options of its transactions long before it opens one: refuses the wrong ones. */
+export const checkTransaction: unique symbol = Symbol.for('leasehold.checkTransaction') as never;
+
 /** Runs what calls the pool later, as if from where it was made. That counts up to the first `await` of `fn`. */
 export type Relay = <Result>(fn: () => Result) => Result;
 

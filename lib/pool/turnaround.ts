@@ -72,8 +72,8 @@ export class Turnaround<Connection extends object, Handle extends object> {
     const verdict = validates ? this.#validate(slot).then((isThere) => isThere && visit()) : visit();
     const conclude = (accepted: boolean): SlotLease<Connection, Handle> | undefined => {
       this.preparing--;
-      // The hook may have closed the handle or discarded it, which is no less of a refusal.
-      if (accepted && !lease.ended && slot.retired === undefined) return lease;
+      // The hook may have closed the handle or discarded it, which is no less of a refusal; or begun what is not its to end.
+      if (accepted && !lease.ended && slot.retired === undefined && !this.#isUnderWay(slot)) return lease;
       slot.retire('onAcquire');
       this.#context.onRefused(slot, this.#lastFailure ?? new Error('onAcquire refused the connection'));
       this.cancel(lease);
@@ -81,6 +81,12 @@ export class Turnaround<Connection extends object, Handle extends object> {
       return undefined;
     };
     return isPromiseLike(verdict) ? verdict.then(conclude) : conclude(verdict);
+  }
+
+  #isUnderWay({ connection }: Slot<Connection, Handle>): boolean {
+    if (!this.#driver.isInTransaction(connection) && this.#driver.isWorking?.(connection) !== true) return false;
+    this.#lastFailure ??= new Error('onAcquire left something under way');
+    return true;
   }
 
   /** Whether the connection has been idle for so long that nobody knows whether it is still there. */

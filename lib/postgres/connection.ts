@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import type { LeaseControl } from '../driver.ts';
 import { ClosedError, ConnectionLostError } from '../errors.ts';
 import { requestCancel } from './cancel-request.ts';
@@ -54,6 +54,8 @@ export class PostgresConnection implements OperationHost {
   /** How many want the process to go on for what may come from the server. */
   #holds = 0;
   #rest: PromiseWithResolvers<void> | undefined;
+  /** Set while what was refused is not over. */
+  #restless: Timer | undefined;
 
   constructor(
     client: pg.Client,
@@ -94,6 +96,11 @@ export class PostgresConnection implements OperationHost {
     return this.#active !== undefined || this.#queue.length > 0;
   }
 
+  /** Whether a cancel request is on its way, which would hit whatever comes next. */
+  get isCancelling(): boolean {
+    return this.#cancelling !== undefined;
+  }
+
   /** Whether what runs now is nobody's. */
   get isTidying(): boolean {
     return this.#active !== undefined && this.#active === this.#tidying;
@@ -119,8 +126,14 @@ export class PostgresConnection implements OperationHost {
     this.#session = undefined;
   }
 
-  /** Refuses to go on with what `onOpen` has left. */
-  settle(): void {
+  /** Refuses to go on with what `onOpen` has left, as soon as what it has asked for is over. */
+  settle(): void | Promise<void> {
+    const { readyForQuery } = this.client as unknown as { readonly readyForQuery?: boolean };
+    if (readyForQuery === true) return this.#refuseOpen();
+    return this.client.query('').then(() => this.#refuseOpen());
+  }
+
+  #refuseOpen(): void {
     if (this.status !== 'I') throw new Error('onOpen left a transaction open');
   }
 
@@ -203,19 +216,35 @@ export class PostgresConnection implements OperationHost {
       name = `leasehold_${++this.#lastStatement}`;
       const [oldest] = this.#statements.keys();
       if (oldest !== undefined && this.#statements.size >= this.settings.statementCache) {
-        this.forgetStatement(oldest, false);
+        this.forgetStatement(oldest);
       }
     }
     this.#statements.set(text, name);
     return name;
   }
 
-  forgetStatement(text: string, isGone: boolean): void {
+  forgetStatement(text: string): void {
     const name = this.#statements.get(text);
     if (name === undefined) return;
+    const parsed = parsedOf(this.client);
+    // What was refused has never been there.
+    if (name in parsed) this.#obsolete.push(name);
+    delete parsed[name];
     this.#statements.delete(text);
-    delete parsedOf(this.client)[name];
-    if (!isGone) this.#obsolete.push(name);
+  }
+
+  forgetLost(text: string, isGone: boolean): void {
+    const name = this.#statements.get(text);
+    const parsed = parsedOf(this.client);
+    if (name === undefined || (!isGone && name in parsed)) return;
+    delete parsed[name];
+    this.#statements.delete(text);
+  }
+
+  failed(operation: Operation): void {
+    if (this.#active !== operation) return;
+    // The server may wait for a word that pg does not send after some refusals.
+    this.#restless ??= this.clock.after(this.settings.cancelTimeout, () => this.destroy());
   }
 
   /** They are gone on the server. */
@@ -278,6 +307,8 @@ export class PostgresConnection implements OperationHost {
 
   #ended(): void {
     this.#active = undefined;
+    if (this.#restless !== undefined) this.clock.cancel(this.#restless);
+    this.#restless = undefined;
     if (--this.#holds === 0) socketOf(this.client).unref();
     this.#rest?.resolve();
     this.#rest = undefined;
@@ -300,9 +331,9 @@ export class PostgresConnection implements OperationHost {
     }
   }
 
-  /** What has the server forget statements, before something else is to run. Refused in a transaction that has failed. */
+  /** What has the server forget statements, before something else is to run. Not in a transaction, which its failure would cost. */
   #tidy(): Operation | undefined {
-    if (this.#obsolete.length === 0 || this.status === 'E') return undefined;
+    if (this.#obsolete.length === 0 || this.status !== 'I') return undefined;
     const names = this.#obsolete;
     this.#obsolete = [];
     this.#tidying = new QueryOperation(names.map((name) => `DEALLOCATE ${name}`).join('; '), undefined, noTerms);

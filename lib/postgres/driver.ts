@@ -82,7 +82,11 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
       return { traces: [], reusable: false, errors: [] };
     }
     const isClean =
-      !connection.isBusy && connection.status === 'I' && session.notes === undefined && !this.#settings.resetsAlways;
+      !connection.isBusy &&
+      !connection.isCancelling &&
+      connection.status === 'I' &&
+      session.notes === undefined &&
+      !this.#settings.resetsAlways;
     if (isClean) {
       session.managed?.leaseEnded();
       return undefined;
@@ -131,6 +135,8 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
     signal.addEventListener('abort', giveUp);
     try {
       await client.connect();
+      // pg takes a password function that rejects with nothing for one that has connected.
+      if (client.getTransactionStatus() === null) throw new Error('The server was not reached');
       await checkRole(client, host, hosts.targetSession);
       if (ended !== undefined) throw ended;
       const connection = new PostgresConnection(client, config, this.#settings, this.#clock, onLost);
@@ -158,7 +164,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
         if (!isStream) reusable = false;
         connection.cancel(active, session.lease.endedError());
       }
-      if (connection.isBusy) await connection.rest();
+      await connection.rest();
       if (connection.lost !== undefined) return { traces, reusable: false, errors: [] };
       if (connection.status !== 'I') {
         traces.push('open transaction');

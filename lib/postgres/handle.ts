@@ -10,7 +10,6 @@ import {
   type Submittable,
 } from 'pg';
 import { OptionsError } from '../errors.ts';
-import { joinSignals } from '../holder.ts';
 import { inOrder } from '../wording.ts';
 import { Inbox } from './inbox.ts';
 import { type IterateOptions, iterate } from './iterate.ts';
@@ -20,6 +19,7 @@ import type { ConnectionEvents, Session } from './session.ts';
 
 // A symbol rather than a private field, as in the handle of SQLite: so that what is proxied works.
 const session = Symbol('session');
+const source = Symbol('source');
 
 /** What both handles do with a session: that of one lease, or that of whatever lease the scope holds. */
 abstract class ClientHandle {
@@ -39,11 +39,11 @@ abstract class ClientHandle {
   /** A query in pg's forms, with its results. What is asked for on one connection runs in that order. */
   query<Row extends unknown[] = unknown[]>(
     config: QueryArrayConfig & QueryOptions,
-    values?: unknown[],
+    values?: readonly unknown[],
   ): Promise<QueryArrayResult<Row>>;
   query<Row extends QueryResultRow = QueryResultRow>(
     query: string | (QueryConfig & QueryOptions),
-    values?: unknown[],
+    values?: readonly unknown[],
   ): Promise<QueryResult<Row>>;
   query<Row extends QueryResultRow = QueryResultRow>(
     query: string | QueryConfig,
@@ -51,7 +51,7 @@ abstract class ClientHandle {
   ): void;
   query<Row extends QueryResultRow = QueryResultRow>(
     text: string,
-    values: unknown[],
+    values: readonly unknown[],
     callback: (error: Error | null, result: QueryResult<Row>) => void,
   ): void;
   query(query: unknown, second?: unknown, third?: unknown): unknown {
@@ -59,22 +59,13 @@ abstract class ClientHandle {
       return streamTo(this[session], readCall(query, second, third));
     }
     const callback = callbackOf(second, third);
-    const answer = this.#answer(query, second, third);
-    if (callback === undefined) return answer;
-    answer.then(
+    const answering = answer(this, query, second, third);
+    if (callback === undefined) return answering;
+    answering.then(
       (result) => process.nextTick(callback, null, result as never),
       (error: unknown) => process.nextTick(callback as (reason: unknown) => void, error),
     );
     return undefined;
-  }
-
-  /** Whatever is wrong comes with the promise, as in pg. */
-  #answer(query: unknown, second: unknown, third: unknown): Promise<unknown> {
-    try {
-      return answerTo(this[session], readCall(query, second, third), undefined);
-    } catch (error) {
-      return Promise.reject(error);
-    }
   }
 
   /**
@@ -83,7 +74,7 @@ abstract class ClientHandle {
    */
   iterate<Row = QueryResultRow>(
     text: string,
-    values?: unknown[],
+    values?: readonly unknown[],
     options?: IterateOptions,
   ): AsyncGenerator<Row, void, undefined> {
     return iterate(this[session], text, values, options) as AsyncGenerator<Row, void, undefined>;
@@ -183,16 +174,17 @@ export interface AmbientSource {
  * `ERR_LEASEHOLD_NO_CONNECTION`, or `ERR_LEASEHOLD_SCOPE_ENDED` where the scope has ended.
  */
 export class AmbientClient extends ClientHandle implements Disposable, AsyncDisposable {
-  readonly #source: AmbientSource;
+  /** @internal */
+  readonly [source]: AmbientSource;
 
-  constructor(source: AmbientSource) {
+  constructor(of: AmbientSource) {
     super();
-    this.#source = source;
+    this[source] = of;
   }
 
   /** @internal */
   get [session](): Session {
-    return this.#source.handle()[session];
+    return this[source].handle()[session];
   }
 
   override get inTransaction(): boolean {
@@ -201,11 +193,11 @@ export class AmbientClient extends ClientHandle implements Disposable, AsyncDisp
 
   /** Whether a connection is bound here. */
   get open(): boolean {
-    return this.#source.current() !== undefined;
+    return this[source].current() !== undefined;
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
-    return `AmbientClient ${inOrder(inspect({ pool: this.#source.pool, open: this.open }, options))}`;
+    return `AmbientClient ${inOrder(inspect({ pool: this[source].pool, open: this.open }, options))}`;
   }
 }
 
@@ -217,10 +209,20 @@ export function sessionOf(handle: LeasedClient): Session {
 /** @throws what a use of the handle throws */
 export function answerTo(
   of: Session,
-  { config, values, signal }: QueryCall,
-  callSignal: AbortSignal | undefined,
+  { config, values }: QueryCall,
+  signal: AbortSignal | undefined,
 ): Promise<unknown> {
-  return of.query(config, values, joinSignals(signal, callSignal));
+  return of.query(config, values, signal);
+}
+
+/** Whatever is wrong comes with the promise, as in pg. */
+function answer(handle: ClientHandle, query: unknown, second: unknown, third: unknown): Promise<unknown> {
+  try {
+    const call = readCall(query, second, third);
+    return answerTo(handle[session], call, call.signal);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 function streamTo(of: Session, { stream, callback }: QueryCall): Stream {

@@ -1,5 +1,6 @@
 import { Client, type ClientConfig } from 'pg';
 import { OptionsError } from '../errors.ts';
+import { poolRules } from '../options.ts';
 import { checkOptions, type Rule, rules } from '../rules.ts';
 
 /** Which of several servers will do: any; one that can be written to; one that only reads, as a standby does. */
@@ -45,7 +46,26 @@ const hostsRule: Rule = {
   accepts: (value) =>
     Array.isArray(value) && value.length > 0 && value.every((host) => typeof host === 'string' && hostName.test(host)),
 };
-const configRules = { hosts: hostsRule, targetSession } as const;
+// What they may be is pg's to say.
+const any: Rule = { allowed: 'what pg takes', accepts: () => true };
+/** All that pg's client looks at, published or not. */
+const clientNames = (
+  'user database password port host connectionString ssl sslnegotiation enableChannelBinding scramMaxIterations keepAlive ' +
+  'keepAliveInitialDelayMillis connectionTimeoutMillis stream types binary client_encoding replication application_name ' +
+  'fallback_application_name options statement_timeout lock_timeout query_timeout idle_in_transaction_session_timeout pipeline'
+).split(' ');
+/** What `pg.Pool` takes beside that. */
+const pgPoolNames: ReadonlySet<string> = new Set(['idleTimeoutMillis', 'maxLifetimeSeconds', 'allowExitOnIdle']);
+const configRules: Readonly<Record<string, Rule>> = {
+  ...Object.fromEntries(clientNames.map((name) => [name, any])),
+  hosts: hostsRule,
+  targetSession,
+};
+
+/** Whether it belongs to what `postgres()` takes. */
+export function isOfConfig(option: string): boolean {
+  return Object.hasOwn(configRules, option);
+}
 
 // What the value of an option is has no place in a message: it may be a password.
 const expected = "a connection string 'postgres://…', or an object of options of pg's Client";
@@ -54,13 +74,16 @@ const expected = "a connection string 'postgres://…', or an object of options 
 export function readHosts(given: unknown): Hosts {
   const config: PostgresConfig = typeof given === 'string' ? { connectionString: given } : checkConfig(given);
   const { hosts, targetSession: asked, ...rest } = config;
-  checkSecretly(() => checkOptions({ hosts, targetSession: asked }, configRules));
   const { connectionString } = rest;
   if (connectionString !== undefined && !isConnectionString(connectionString)) throw unreadable(given);
-  const several = typeof connectionString === 'string' ? splitUrl(connectionString) : undefined;
-  if (several !== undefined && hosts !== undefined) {
-    throw new OptionsError('hosts', hosts, 'absent where the connection string has several').withoutValue();
+  if (connectionString !== undefined && hosts !== undefined) {
+    throw new OptionsError(
+      'hosts',
+      hosts,
+      'absent where there is a connection string, which may have several',
+    ).withoutValue();
   }
+  const several = typeof connectionString === 'string' ? splitUrl(connectionString) : undefined;
   const configs: ClientConfig[] = several?.urls.map((url) => ({ ...rest, connectionString: url })) ??
     hosts?.map((host) => ({ ...rest, ...addressOf(host) })) ?? [rest];
   const all = configs.map(hostOf);
@@ -78,8 +101,19 @@ export function readHosts(given: unknown): Hosts {
 }
 
 function checkConfig(given: unknown): PostgresConfig {
+  if (given instanceof URL) return { connectionString: given.href };
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new OptionsError('config', given, expected).withoutValue();
+  }
+  for (const name in given) {
+    if (Object.hasOwn(poolRules, name) || pgPoolNames.has(name)) {
+      throw new OptionsError(
+        name,
+        undefined,
+        'absent',
+        'It is an option of the pool: createPool(postgres(…), { … }).',
+      ).withoutValue();
+    }
   }
   if ('pipeline' in given && given.pipeline === true) {
     throw new OptionsError(
@@ -89,7 +123,7 @@ function checkConfig(given: unknown): PostgresConfig {
       'Cursors and transactions need an answer before what comes next.',
     );
   }
-  return { ...given };
+  return checkSecretly(() => checkOptions(given, configRules));
 }
 
 /** What pg takes for a URL, or for a socket and a database. All else it would take for the name of a database. */
@@ -139,9 +173,19 @@ function addressOf(host: string): { host: string; port?: number } {
   return port === undefined ? { host: bare } : { host: bare, port: Number(port) };
 }
 
+/** In pg a connection string wins over what is beside it, and the pool has options to add. */
+function withoutOptions({ connectionString }: ClientConfig): ClientConfig {
+  const [start = '', query] = connectionString?.split('?', 2) ?? [];
+  if (query === undefined) return {};
+  const params = new URLSearchParams(query);
+  params.delete('options');
+  params.delete('query_timeout');
+  return { connectionString: params.size === 0 ? start : `${start}?${params.toString()}` };
+}
+
 /** What pg's client has beside what is published. */
 interface PgParameters {
-  readonly connectionParameters: { readonly query_timeout?: number | string | false };
+  readonly connectionParameters: { readonly query_timeout?: number | string | false; readonly options?: string };
 }
 
 /** Has pg read it, with what the environment adds: so it is wrong now, or not at all. */
@@ -154,6 +198,10 @@ function hostOf(config: ClientConfig): { readonly host: Host; readonly client: C
     throw unreadable(config);
   }
   const { host, port } = client;
+  const { options } = (client as unknown as PgParameters).connectionParameters;
   const name = host.startsWith('/') ? `${host}:${port}` : `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  return { host: { config, name }, client };
+  return {
+    host: { config: { ...config, ...(options !== undefined && { options }), ...withoutOptions(config) }, name },
+    client,
+  };
 }

@@ -40,6 +40,7 @@ export class Inbox implements AsyncIterableIterator<Notification, undefined>, As
     try {
       await this.#session.change(`LISTEN ${escapeIdentifier(this.channel)}`);
     } catch (error) {
+      this.#session.countReaders(this.channel, -1);
       this.#close();
       throw error;
     }

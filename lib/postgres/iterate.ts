@@ -1,3 +1,4 @@
+import { DatabaseError } from 'pg';
 import type Cursor from 'pg-cursor';
 import { isError, OptionsError, textOf } from '../errors.ts';
 import { checkCallOptions, type Rule, rules } from '../rules.ts';
@@ -26,7 +27,7 @@ const iterateRules = {
 export function iterate(
   session: Session,
   text: string,
-  values: unknown[] | undefined,
+  values: readonly unknown[] | undefined,
   options: IterateOptions | undefined,
 ): AsyncGenerator<unknown, void, undefined> {
   const { batch = 100, rowMode, signal } = checkCallOptions(options, iterateRules);
@@ -57,7 +58,10 @@ async function* rowsOf(
     const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
     fail = reject;
     // What was lost is told better by the operation, which hears of it a moment later.
-    cursor.read(batch).then(resolve, (error: unknown) => ended.then(() => reject(error), reject));
+    cursor.read(batch).then(resolve, (error: unknown) => {
+      if (error instanceof DatabaseError) Error.captureStackTrace(error);
+      ended.then(() => reject(error), reject);
+    });
     return promise;
   };
   try {

@@ -6,8 +6,11 @@ export interface OperationHost {
   readonly client: Client;
   /** The name under which this connection has, or will have, a text prepared. */
   statementName(text: string): string;
-  /** @param isGone whether the server has it no more */
-  forgetStatement(text: string, isGone: boolean): void;
+  forgetStatement(text: string): void;
+  /** Forgets a statement that the server does not have: for certain, or where it was never taken. */
+  forgetLost(text: string, isGone: boolean): void;
+  /** The server has refused something, and is to come to rest. */
+  failed(operation: Operation): void;
   /** What runs on it now. */
   readonly active: Operation | undefined;
   /** Has the server end what runs now, for the sake of `error`. */
@@ -73,7 +76,9 @@ export abstract class Operation {
 
   /** What pg says of it. */
   protected done(error: unknown, result: unknown): void {
-    this.#outcome ??= error === null || error === undefined ? { result } : { error };
+    const isFailure = error !== null && error !== undefined;
+    this.#outcome ??= isFailure ? { error } : { result };
+    if (isFailure) this.#host?.failed(this);
   }
 
   /** Whether it goes on as its user reads or writes. */
@@ -173,14 +178,21 @@ export class QueryOperation extends Operation {
   readonly #query: PgQuery;
   /** Where it is prepared, if it is one that is kept. */
   #keeper: OperationHost | undefined;
+  #error: unknown;
 
   constructor(config: string | QueryConfig, values: unknown[] | undefined, terms: Terms) {
     super(terms);
     const callback = (error: unknown, result: unknown): void => {
-      if (this.#keeper !== undefined) forgetStale(this.#keeper, this.#query.text, error);
+      this.#error ??= error;
       this.done(error, result);
     };
     this.#query = makeQuery(config, values, callback) as unknown as PgQuery;
+  }
+
+  override finish(): void {
+    // Not before: pg may still hear that it was prepared.
+    if (this.#keeper !== undefined) forgetStale(this.#keeper, this.#query.text, this.#error);
+    super.finish();
   }
 
   protected override submit(host: OperationHost): void {
@@ -214,9 +226,9 @@ function isNamed(query: object): query is PgQuery {
 function forgetStale(host: OperationHost, text: string, error: unknown): void {
   if (error === null || error === undefined) return;
   const code = error instanceof DatabaseError ? error.code : undefined;
+  if (code === '0A000') host.forgetStatement(text);
   // pg takes it back where a value can not be sent.
-  if (code === undefined || code === '26000') host.forgetStatement(text, true);
-  else if (code === '0A000') host.forgetStatement(text, false);
+  else host.forgetLost(text, code === undefined || code === '26000');
 }
 
 /** What `pg-cursor`, `pg-query-stream` and `pg-copy-streams` make. */
@@ -269,10 +281,12 @@ function nameWithin(stream: object, host: OperationHost): void {
 
 const nothing = Promise.resolve();
 
-/** Rejects once somebody waits for that: two turns later, when the promise has been taken over. */
+// Between the caller and this there are a few promises, each of which takes over the one below in turns of its own.
+const turns = 8;
+
+/** Rejects once somebody waits for that: V8 looks at who does, where it is one alone. */
 async function restacked(error: DatabaseError): Promise<never> {
-  await nothing;
-  await nothing;
+  for (let turn = 0; turn < turns; turn++) await nothing;
   Error.captureStackTrace(error);
   throw error;
 }

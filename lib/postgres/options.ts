@@ -1,9 +1,10 @@
 import type pg from 'pg';
+import { OptionsError } from '../errors.ts';
 import { hookRules, type PoolHooks, type PoolOptions, type PoolSettings, poolRules, poolSettings } from '../options.ts';
 import { checkOptions, type Rule, rules } from '../rules.ts';
 import type { ConnectionSettings } from './connection.ts';
 import type { LeasedClient } from './handle.ts';
-import { checkSecretly, type Hosts } from './hosts.ts';
+import { checkSecretly, type Hosts, isOfConfig } from './hosts.ts';
 
 /**
  * Options of a pool of PostgreSQL. Durations are milliseconds. Every option is checked when the pool is made; a bad one throws
@@ -122,7 +123,12 @@ const postgresRules = {
 /** Checks and completes what was given to `createPool`. @throws OptionsError */
 export function normalize(hosts: Hosts, given: PostgresPoolOptions = {}): NormalizedOptions {
   // Whoever gives what is for `postgres()` here may give a password.
-  const options = checkSecretly(() => checkOptions(given, postgresRules));
+  const options = checkSecretly(() => {
+    for (const name in given) {
+      if (isOfConfig(name)) throw new OptionsError(name, undefined, 'absent', 'It is for postgres({ … }).');
+    }
+    return checkOptions(given, postgresRules);
+  });
   const pool = poolSettings(options, { name: hosts.database || 'postgres', max: 10 });
   return {
     pool,

@@ -3,10 +3,10 @@ import { type Clock, systemClock } from '../clock.ts';
 import { frames } from '../context.ts';
 import { NoConnectionError, OptionsError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
-import type { ScopeRef } from '../holder.ts';
+import { joinSignals, type ScopeRef } from '../holder.ts';
 import type { OpenTransaction } from '../open-transaction.ts';
 import { type AcquireOptions, checkStatementOptions } from '../options.ts';
-import type { Entry } from '../pool/request.ts';
+import { checkTransaction, type Entry } from '../pool/request.ts';
 import type { SlotLease } from '../pool/slot.ts';
 import { checkFunction } from '../rules.ts';
 import { makePool, type PoolTarget } from '../target.ts';
@@ -18,7 +18,7 @@ import { PostgresDriver } from './driver.ts';
 import { AmbientClient, answerTo, type LeasedClient, sessionOf } from './handle.ts';
 import { type Hosts, type PostgresConfig, readHosts } from './hosts.ts';
 import { type NormalizedOptions, normalize, type PostgresPoolOptions } from './options.ts';
-import { readCall } from './query-call.ts';
+import { type QueryOptions, readCall } from './query-call.ts';
 import { classify } from './sql.ts';
 import {
   checkOpenTransactionOptions,
@@ -101,16 +101,16 @@ export class PostgresPool extends TransactionalPool<PostgresConnection, LeasedCl
    * the server refuses passes through unchanged
    */
   query<Row extends unknown[] = unknown[]>(
-    config: pg.QueryArrayConfig,
-    values?: unknown[],
+    config: pg.QueryArrayConfig & QueryOptions,
+    values?: readonly unknown[],
     options?: AcquireOptions,
   ): Promise<pg.QueryArrayResult<Row>>;
   query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
-    query: string | pg.QueryConfig,
-    values?: unknown[],
+    query: string | (pg.QueryConfig & QueryOptions),
+    values?: readonly unknown[],
     options?: AcquireOptions,
   ): Promise<pg.QueryResult<Row>>;
-  query(query: string | pg.QueryConfig, values?: unknown[], options?: AcquireOptions): Promise<unknown> {
+  query(query: string | pg.QueryConfig, values?: readonly unknown[], options?: AcquireOptions): Promise<unknown> {
     // Not an async function, to save its promise.
     try {
       return this.#query(query, values, options);
@@ -121,7 +121,7 @@ export class PostgresPool extends TransactionalPool<PostgresConnection, LeasedCl
 
   #query(
     query: string | pg.QueryConfig,
-    values: unknown[] | undefined,
+    values: readonly unknown[] | undefined,
     options: AcquireOptions | undefined,
   ): Promise<unknown> {
     const checked = checkStatementOptions(options);
@@ -130,15 +130,27 @@ export class PostgresPool extends TransactionalPool<PostgresConnection, LeasedCl
     if (typeof text !== 'string' || call.stream !== undefined) {
       throw new OptionsError('query', query, 'a text, or a query object of pg with a text').withoutValue();
     }
+    if (call.callback !== undefined) throw new OptionsError('callback', call.callback, 'absent: await the promise');
     this.#refuseLeftOver();
     const scope = this.liveScope();
     const { transaction, listens } = classify(text);
     // On a connection taken for this statement alone it would be undone at once, and what follows would commit by itself.
-    if ((transaction || listens) && scope?.bound === undefined && scope?.binding === undefined) {
-      throw new NoConnectionError(this.name, scope !== undefined);
-    }
-    const request = this.waitRequest(checked, this.query, scope?.ref);
-    return this.borrow((db) => answerTo(sessionOf(db), call, checked.signal), request, this.query);
+    const needsToStay = transaction || listens;
+    const refuse = (): never => {
+      throw new NoConnectionError(this.name, scope !== undefined, 'What begins, ends or listens needs one that stays.');
+    };
+    if (needsToStay && scope?.bound === undefined && scope?.binding === undefined) refuse();
+    const signal = joinSignals(call.signal, checked.signal);
+    const request = this.waitRequest({ ...checked, signal }, this.query, scope?.ref);
+    const ask = (db: LeasedClient): Promise<unknown> => {
+      const session = sessionOf(db);
+      return needsToStay && !session.lease.isBound ? refuse() : answerTo(session, call, signal);
+    };
+    return this.borrow(ask, request, this.query);
+  }
+
+  [checkTransaction](options: object): void {
+    checkOpenTransactionOptions(options);
   }
 
   protected override transactionsOf(handle: LeasedClient): Transactions<PostgresRequest> {
@@ -174,7 +186,7 @@ export class PostgresPool extends TransactionalPool<PostgresConnection, LeasedCl
  * environment, as by pg: `PGHOST`, `PGPASSWORD`
  * @throws OptionsError
  */
-export function postgres(config: string | PostgresConfig = {}): PoolTarget<PostgresPool, PostgresPoolOptions> {
+export function postgres(config: string | URL | PostgresConfig = {}): PoolTarget<PostgresPool, PostgresPoolOptions> {
   const hosts = readHosts(config);
   return { [makePool]: (options) => new PostgresPool(hosts, options) };
 }

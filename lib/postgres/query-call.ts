@@ -15,8 +15,6 @@ export type QueryCallback = (error: Error | null, result: never) => void;
 /** A query object of pg: what is published of it, and what else its client looks at. */
 interface Config extends pg.QueryConfig, QueryOptions {
   readonly rowMode?: unknown;
-  readonly rows?: unknown;
-  readonly portal?: unknown;
   readonly binary?: unknown;
   readonly queryMode?: unknown;
   readonly query_timeout?: unknown;
@@ -60,9 +58,10 @@ export function readCall(query: unknown, second: unknown, third?: unknown): Quer
 
 /** All that pg looks at, each read once: what a library makes may have getters, and is not to be changed. */
 function configOf(query: Config): Config {
-  const { text, values, name, types, rowMode, rows, portal, binary, queryMode, query_timeout } = query;
+  const { text, values, name, types, rowMode, binary, queryMode, query_timeout } = query;
   const config: Record<string, unknown> = { text, values: checkValues(values), name };
-  const others = { types, rowMode, rows, portal, binary, queryMode, query_timeout };
+  // Not `rows`: in batches that nobody asked for, pg forgets to tell the server when one of them fails.
+  const others = { types, rowMode, binary, queryMode, query_timeout };
   for (const key in others) {
     const value = others[key as keyof typeof others];
     // pg takes long for each that there is.

@@ -87,7 +87,7 @@ export class Session {
     const traits = classify(text);
     this.#note(traits);
     this.#refuseStreaming();
-    const limit = typeof named === 'string' ? undefined : (named as { readonly query_timeout?: number }).query_timeout;
+    const limit = typeof named === 'string' ? undefined : (named as { readonly query_timeout?: unknown }).query_timeout;
     const operation = new QueryOperation(named, values, this.#terms(this.#withLimit(signal, limit), traits));
     return this.connection.run(operation);
   }
@@ -240,8 +240,8 @@ export class Session {
   }
 
   /** What pg calls a query timeout, which it does not have the server told of. */
-  #withLimit(signal: AbortSignal | undefined, limit = this.connection.settings.queryTimeout): AbortSignal | undefined {
-    return limit > 0 ? joinSignals(signal, AbortSignal.timeout(limit)) : signal;
+  #withLimit(signal: AbortSignal | undefined, limit: unknown): AbortSignal | undefined {
+    return joinSignals(signal, limitOf(Number(limit ?? this.connection.settings.queryTimeout)));
   }
 
   /** A stream waits for its user, who may be the one that asks: both would wait for ever. */
@@ -298,6 +298,11 @@ class StatementTerms implements Terms {
   settle(outcome: Outcome): unknown {
     return this.#session.settle(outcome, this.#level, this.#traits);
   }
+}
+
+/** A signal that is aborted after so many milliseconds, if that is ever. */
+export function limitOf(timeout: number): AbortSignal | undefined {
+  return timeout > 0 && timeout < 2 ** 31 - 1 ? AbortSignal.timeout(Math.ceil(timeout)) : undefined;
 }
 
 /** SQLSTATE of an error, `''` where it has none. */

@@ -87,6 +87,8 @@ function inspect(sql: string): SqlTraits {
       else traces.add('prepared statement');
     } else if (first === 'set') {
       if (!localSet.test(text)) traces.add('SET');
+      // Which is no setting to go back to.
+      lasting ||= /^set (?:session )?seed\b/.test(text);
     } else if (first === 'reset') traces.add('SET');
     else if (first === 'listen') {
       listens = true;

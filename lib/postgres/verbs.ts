@@ -1,9 +1,10 @@
 import { DatabaseError } from 'pg';
-import { ConnectionLostError, isError } from '../errors.ts';
+import { AbortError, ConnectionLostError, isError } from '../errors.ts';
+import { joinSignals } from '../holder.ts';
 import { Transactions, type TransactionVerbs } from '../transaction.ts';
 import { CommitUnknownError, TransactionAbortedError, TransactionBusyError } from '../transaction-errors.ts';
 import { type Outcome, QueryOperation } from './operation.ts';
-import { codeOf, type Session } from './session.ts';
+import { codeOf, limitOf, type Session } from './session.ts';
 import type { PostgresRequest } from './transaction-options.ts';
 
 /** The managed transactions of a session. */
@@ -20,7 +21,9 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
     this.#session = session;
   }
 
-  async begin({ mode, readOnly }: PostgresRequest, opened: () => void): Promise<void> {
+  readonly explainsCommit = true;
+
+  async begin({ mode, readOnly, signal, timeout }: PostgresRequest, opened: () => void): Promise<void> {
     const session = this.#session;
     const { connection } = session;
     this.checkFree();
@@ -28,6 +31,8 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
     try {
       // BEGIN alone takes no snapshot: the first statement that reads does.
       await connection.command(readOnly && isSnapshot.test(mode) ? `${beginning}; SELECT 1` : beginning, {
+        // A deferrable one waits for others.
+        signal: mode.includes('DEFERRABLE') ? joinSignals(signal, limitOf(timeout)) : signal,
         // What came before it may have begun something by SQL.
         admit: () => {
           session.guard();
@@ -41,7 +46,9 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
         },
       });
     } catch (error) {
-      if (connection.status !== 'I' && isServerError(error)) await this.rollback();
+      if (connection.lost === undefined && connection.status !== 'I' && !session.lease.ended && isBegun(error)) {
+        await this.rollback();
+      }
       throw error;
     }
   }
@@ -52,15 +59,18 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
     const settle = (outcome: Outcome): unknown => {
       if (!('error' in outcome)) return undefined;
       const { error } = outcome;
-      // Where the server could still say what is wrong, it has not committed.
-      const isUnknown = isLost(error) || ['40003', '08007'].includes(codeOf(error));
+      // Where the server has said what is wrong and goes on, it has not committed.
+      const isUnknown = connection.lost !== undefined || /^(?:08|40003)/.test(codeOf(error));
       return isUnknown ? new CommitUnknownError(lease.pool, request.label ?? lease.label, error) : error;
     };
     const committing = new QueryOperation('COMMIT', undefined, { settle, admit: () => this.#session.guard() });
     this.#session.committing = committing;
     const { command } = (await connection.run(committing)) as { readonly command: string };
     // So the server ends what it has refused to go on with.
-    if (command === 'ROLLBACK') throw causeOf(failure ?? this.#session.failure);
+    if (command === 'ROLLBACK') {
+      const cause = failure ?? this.#session.failure;
+      throw new TransactionAbortedError(lease.pool, request.label ?? lease.label, cause);
+    }
   }
 
   async rollback(): Promise<void> {
@@ -77,10 +87,11 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
     }
   }
 
-  async savepoint(depth: number, opened: () => void, { readOnly }: PostgresRequest): Promise<void> {
+  async savepoint(depth: number, opened: () => void, { readOnly, signal }: PostgresRequest): Promise<void> {
     this.checkFree();
     const savepoint = `SAVEPOINT leasehold_${depth}`;
     await this.#session.connection.command(readOnly ? `${savepoint}; SET TRANSACTION READ ONLY` : savepoint, {
+      signal,
       admit: () => this.#session.guard(),
       settle: (outcome) => ('error' in outcome ? this.#firstError(outcome.error) : opened()),
     });
@@ -134,14 +145,11 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
 
 const isSnapshot = /REPEATABLE READ|SERIALIZABLE/;
 
-function isServerError(error: unknown): boolean {
-  return isError(error) && error instanceof DatabaseError;
+/** Whether it was the server that has failed to begin, rather than that it was not asked. */
+function isBegun(error: unknown): boolean {
+  return isError(error) && (error instanceof DatabaseError || error instanceof AbortError);
 }
 
 function isLost(error: unknown): boolean {
   return isError(error) && error instanceof ConnectionLostError;
-}
-
-function causeOf(failure: unknown): Error {
-  return isError(failure) ? failure : new Error('The server has rolled it back', { cause: failure });
 }

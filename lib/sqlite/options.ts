@@ -189,8 +189,10 @@ export function normalize(file: unknown, given: SqlitePoolOptions = {}): Normali
   };
 }
 
+const otherDatabases = 'For PostgreSQL: createPool(postgres(url)), with "postgres" from "leasehold/postgres".';
+
 function checkFile(file: unknown): string {
-  if (typeof file !== 'string') throw new OptionsError('file', file, 'a path, "" or ":memory:"');
+  if (typeof file !== 'string') throw new OptionsError('file', file, 'a path, "" or ":memory:"', otherDatabases);
   // better-sqlite3 trims names, so what is left of one must be looked at.
   const name = file.trim();
   if (name.startsWith('file:')) {
@@ -200,6 +202,10 @@ function checkFile(file: unknown): string {
       'a path, not a URI',
       'This build of SQLite would create a file of that literal name.',
     );
+  }
+  // Nothing of it is shown: there may be a password in it.
+  if (/^[a-z][a-z\d+.-]+:\/\//i.test(name)) {
+    throw new OptionsError('file', file, 'a path, not a URL', otherDatabases).withoutValue();
   }
   if (name.includes('\0')) throw new OptionsError('file', file, 'a path without a NUL character');
   return name === '' || name === ':memory:' ? name : resolve(name);

@@ -7,7 +7,7 @@ import { isPromiseLike } from '../events.ts';
 import type { WaitRequest } from '../holder.ts';
 import type { OpenTransaction } from '../open-transaction.ts';
 import { type AcquireOptions, checkAcquireOptions, checkStatementOptions, type ReadOptions } from '../options.ts';
-import { type Entry, notLeftOver } from '../pool/request.ts';
+import { checkTransaction, type Entry, notLeftOver } from '../pool/request.ts';
 import { checkFunction, checkStatementFunction } from '../rules.ts';
 import { AmbientDatabase } from './ambient.ts';
 import type { CheckpointMode, CheckpointResult, SqliteConnection } from './connection.ts';
@@ -228,6 +228,10 @@ export class SqlitePool extends WritingPool {
       }
     };
     return untilUnlocked(attempt, request, session, lockedOf);
+  }
+
+  [checkTransaction](options: object): void {
+    checkOpenTransactionOptions(options);
   }
 
   async [notLeftOver](): Promise<void> {

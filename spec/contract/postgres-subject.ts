@@ -76,8 +76,7 @@ export const postgres: Subject<Db> = {
   async failAtCommit(db) {
     await db.query('INSERT INTO part VALUES (-1)');
   },
-  // The server has rolled it back by then.
-  commitRefusal: { code: 'ERR_LEASEHOLD_TRANSACTION_ABORTED', cause: { code: '23503' } },
+  commitRefusal: { code: '23503' },
   async begin(db) {
     await db.query('BEGIN');
   },
