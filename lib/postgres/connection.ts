@@ -54,6 +54,9 @@ export class PostgresConnection implements OperationHost {
   /** How many want the process to go on for what may come from the server. */
   #holds = 0;
   #rest: PromiseWithResolvers<void> | undefined;
+  /** Requests that the server answers by being ready for the next, and those answers. */
+  #asked = 0;
+  #answered = 0;
   /** Set while what was refused is not over. */
   #restless: Timer | undefined;
 
@@ -71,6 +74,7 @@ export class PostgresConnection implements OperationHost {
     this.#onLost = onLost;
     // Each inbox of a lease has its own.
     client.setMaxListeners(0);
+    this.#countAnswers();
     client.on('drain', () => this.#rested());
     client.on('error', (error) => this.#lose(error));
     client.on('end', () => this.#lose(new Error('The server has ended it')));
@@ -191,10 +195,11 @@ export class PostgresConnection implements OperationHost {
   async #cancelUntilEnded(operation: Operation, error: unknown): Promise<void> {
     for (let pause = firstPause; this.#active === operation; pause *= 2) {
       // The server does not look at a request while it waits for the next fetch.
-      operation.endStream(error);
-      const request = requestCancel(this.client, this.#config);
-      this.#abandon = request.abandon;
-      await request.done;
+      if (!operation.endStream(error)) {
+        const request = requestCancel(this.client, this.#config);
+        this.#abandon = request.abandon;
+        await request.done;
+      }
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = this.clock.after(pause, resolve);
       await Promise.race([promise, this.#endOfActive()]);
@@ -320,7 +325,28 @@ export class PostgresConnection implements OperationHost {
     if (operation === undefined) return;
     this.#ended();
     operation.finish();
-    this.#next();
+    // An answer that is still to come would be taken for that of what is asked next, and so on for ever.
+    if (this.#asked === this.#answered) this.#next();
+    else this.destroy();
+  }
+
+  /** Whoever writes to the socket, what has an answer goes by these two: of pg's query, of cursors and of streams. */
+  #countAnswers(): void {
+    const { connection } = this.client;
+    const sync = connection.sync.bind(connection);
+    const query = connection.query.bind(connection);
+    connection.sync = () => {
+      this.#asked++;
+      sync();
+    };
+    connection.query = (text) => {
+      this.#asked++;
+      query(text);
+    };
+    // Before pg hears of it, and says that it has nothing to do.
+    connection.prependListener('readyForQuery', () => {
+      this.#answered++;
+    });
   }
 
   #next(): void {

@@ -70,7 +70,8 @@ abstract class ClientHandle {
 
   /**
    * The rows of a query one by one, fetched in batches by a cursor of the optional package `pg-cursor`. Leaving the loop closes
-   * it. Until then the connection does nothing else: other queries on it throw `ERR_LEASEHOLD_CONNECTION_BUSY`.
+   * it. Until then the connection does nothing else: other queries on it throw `ERR_LEASEHOLD_CONNECTION_BUSY`. Outside a
+   * transaction, what a query writes (`INSERT … RETURNING`) is committed when the loop ends, however it does.
    */
   iterate<Row = QueryResultRow>(
     text: string,

@@ -36,8 +36,8 @@ export interface Terms {
 
 /** Whoever reads or writes a stream may take all the time he wants, and nothing else runs meanwhile. */
 interface Streaming {
-  /** Has its user told of an error. Where something is under way for him, only the server can end that. */
-  end(error: unknown, connection: Connection): void;
+  /** Has its user told of an error, and says whether. Where something is under way for him, only the server can end that. */
+  end(error: unknown, connection: Connection): boolean;
   /** Whether it waits for its user no more: all is read or written, or has failed. The server is about to come to rest by itself. */
   isOver(): boolean;
 }
@@ -91,10 +91,11 @@ export abstract class Operation {
     return this.#streaming?.isOver() === false;
   }
 
-  /** Ends it where it waits for its user. */
-  endStream(error: unknown): void {
+  /** Ends it where it waits for its user. Says whether the server is about to come to rest by that. */
+  endStream(error: unknown): boolean {
     const host = this.#host;
-    if (host !== undefined && this.isStreaming) this.#streaming?.end(error, host.client.connection);
+    if (host === undefined || !this.isStreaming) return false;
+    return this.#streaming?.end(error, host.client.connection) === true;
   }
 
   get isSettled(): boolean {
@@ -260,13 +261,17 @@ export class StreamOperation extends Operation {
 
   protected override submit(host: OperationHost): void {
     const stream = this.#stream;
+    if (stream.destroyed === true) {
+      stream.on?.('error', ignore);
+      throw new Error('The stream was destroyed before its turn came');
+    }
     nameWithin(stream, host);
     // What is left of a COPY that nobody reads to its end stands in the way of all that follows.
     if (typeof stream.read === 'function' && stream.cursor === undefined && stream.state === undefined) {
       stream.once?.('close', () => {
         if (stream.readableEnded === true || host.active !== this) return;
         // Who has closed it wants to know no more of it.
-        stream.on?.('error', () => {});
+        stream.on?.('error', ignore);
         host.destroy();
       });
     }
@@ -278,6 +283,8 @@ export class StreamOperation extends Operation {
 function nameWithin(stream: object, host: OperationHost): void {
   if (isNamed(stream)) stream.name = host.statementName(stream.text);
 }
+
+function ignore(): void {}
 
 const nothing = Promise.resolve();
 
@@ -303,19 +310,30 @@ function streamingOf(stream: Stream): Streaming | undefined {
       isOver: () => cursor.state === 'error' || cursor.state === 'done',
       // As if the server had told it. In a fetch that will, and a second error would have a second answer.
       end: (error, connection) => {
-        if (cursor.state === 'idle' && !isFetching(cursor)) cursor.handleError?.(error, connection);
+        if (cursor.state !== 'idle' || isFetching(cursor)) return false;
+        cursor.handleError?.(error, connection);
+        // What the server says by itself in that moment would have it send a second Sync, and all answers after that were for others.
+        cursor.handleError = ignore;
+        stream.handleError = ignore;
+        return true;
       },
     };
   }
   if (typeof stream.write === 'function') {
     return {
       isOver: () => stream.writableEnded === true || stream.destroyed === true,
-      end: (error) => void stream.destroy?.(error),
+      end: (error) => {
+        stream.destroy?.(error);
+        return true;
+      },
     };
   }
   if (typeof stream.read !== 'function') return undefined;
   return {
     isOver: () => stream.readableEnded === true || stream.destroyed === true,
-    end: (error) => void stream.destroy?.(error),
+    end: (error) => {
+      stream.destroy?.(error);
+      return false;
+    },
   };
 }
