@@ -21,6 +21,11 @@ export const exclusions: readonly Exclusion[] = [
     isFrom: isCompiled,
   },
   {
+    file: 'spec/bench-postgres.spec.ts',
+    reason: 'starts it, too',
+    isFrom: isCompiled,
+  },
+  {
     file: 'spec/exports.spec.ts',
     reason: 'builds the package from its sources; the package part does so, and installs it on each Node.js',
     isFrom: isCompiled,
