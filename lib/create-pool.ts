@@ -2,31 +2,30 @@ import type { SqlitePoolOptions } from './sqlite/options.ts';
 import { SqlitePool } from './sqlite/pool.ts';
 import { makePool, type PoolTarget } from './target.ts';
 
+/** What a pool is made for: the path of a SQLite file, or what `postgres()` of `leasehold/postgres` returns. */
+type AnyTarget = string | PoolTarget<object, object>;
+
+/** The options of the pool of a target. */
+type OptionsOf<Target> = Target extends PoolTarget<object, infer Options> ? Options : SqlitePoolOptions;
+
+/** The pool of a target. */
+type PoolOf<Target> = Target extends PoolTarget<infer Pool, never> ? Pool : SqlitePool;
+
 /**
- * Makes a pool for another database.
+ * Makes a pool. Nothing is opened before it is needed; call `ready()` to find out early.
  *
- * @param target what `postgres()` of `leasehold/postgres` returns
+ * @param target path of a SQLite file, or `''` or `':memory:'` for a database private to the pool's one connection; or what
+ * `postgres()` of `leasehold/postgres` returns
  * @throws OptionsError
  */
-export function createPool<Pool extends object, Options extends object>(
-  target: PoolTarget<Pool, Options>,
-  options?: Options,
-): Pool;
-/**
- * Makes a pool for a SQLite file. Nothing is opened before it is needed; call `ready()` to find out early.
- *
- * @param file path of the file, or `''` or `':memory:'` for a database private to the pool's one connection
- * @throws OptionsError
- */
-export function createPool(file: string, options?: SqlitePoolOptions): SqlitePool;
-export function createPool<Pool, Options>(
-  target: string | PoolTarget<Pool, Options>,
-  options?: Options,
-): SqlitePool | Pool {
-  return isTarget(target) ? target[makePool](options) : new SqlitePool(target, options as SqlitePoolOptions);
+export function createPool<Target extends AnyTarget>(target: Target, options?: OptionsOf<Target>): PoolOf<Target> {
+  const pool: object = isTarget(target)
+    ? target[makePool](options as object | undefined)
+    : new SqlitePool(target as string, options as SqlitePoolOptions | undefined);
+  return pool as PoolOf<Target>;
 }
 
-function isTarget<Pool, Options>(value: string | PoolTarget<Pool, Options>): value is PoolTarget<Pool, Options> {
+function isTarget(value: AnyTarget): value is PoolTarget<object, object> {
   try {
     return typeof value === 'object' && value !== null && makePool in value;
   } catch {

@@ -126,7 +126,8 @@ test('what createPool makes depends on what it is given', async (t) => {
   const pool = createPool(postgres('postgres://user@127.0.0.1:1/app'), { max: 1 });
   expectTypeOf(pool).toEqualTypeOf<PostgresPool>();
   await pool.close();
-  expectTypeOf(createPool<PostgresPool, PostgresPoolOptions>).returns.toEqualTypeOf<PostgresPool>();
+  const target = postgres('postgres://user@127.0.0.1:1/app') as string | ReturnType<typeof postgres>;
+  expectTypeOf(() => createPool(target)).returns.toEqualTypeOf<SqlitePool | PostgresPool>();
   const sqlite = createPool(':memory:');
   expectTypeOf(sqlite).toEqualTypeOf<SqlitePool>();
   await sqlite.close();
