@@ -19,9 +19,7 @@ type PoolOf<Target> = Target extends PoolTarget<infer Pool, never> ? Pool : Sqli
  * @throws OptionsError
  */
 export function createPool<Target extends AnyTarget>(target: Target, options?: OptionsOf<Target>): PoolOf<Target> {
-  const pool: object = isTarget(target)
-    ? target[makePool](options as object | undefined)
-    : new SqlitePool(target as string, options as SqlitePoolOptions | undefined);
+  const pool: object = isTarget(target) ? target[makePool](options) : new SqlitePool(target, options);
   return pool as PoolOf<Target>;
 }
 
