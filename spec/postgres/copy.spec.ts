@@ -180,7 +180,7 @@ test('in a transaction that is rolled back nothing is copied, in one that commit
 });
 
 test('a transaction whose function leaves a copy unfinished is undone, and does not wait for it', async (t) => {
-  const pool = poolOn(t, url, { cancelTimeout: 200 });
+  const pool = poolOn(t, url, { cancelTimeout: 2000 });
   await pool.query('CREATE TABLE forgotten (id int, text text)');
   let into: Writable | undefined;
   const leaving = pool.transaction(async (tx) => {
@@ -188,13 +188,13 @@ test('a transaction whose function leaves a copy unfinished is undone, and does 
     into.on('error', () => {});
     await write(into, '1\ta\n');
   });
-  const late = once(AbortSignal.timeout(2000), 'abort');
+  const late = once(AbortSignal.timeout(20_000), 'abort');
   await t.throwsAsync(Promise.race([leaving, late]), { code: 'ERR_LEASEHOLD_TRANSACTION_BUSY' });
   t.is(await firstOf(pool, count('forgotten')), 0);
 });
 
 test('a copy in that is under way when the lease ends is undone, and its writer is told', async (t) => {
-  const pool = poolOn(t, url, { cancelTimeout: 200 });
+  const pool = poolOn(t, url, { cancelTimeout: 2000 });
   await pool.query('CREATE TABLE cut (id int, text text)');
   const db = await pool.acquire();
   const into = db.query(copyFrom('COPY cut FROM STDIN'));
@@ -206,7 +206,7 @@ test('a copy in that is under way when the lease ends is undone, and its writer 
 });
 
 test('a copy out that is read half-way when the lease ends ends its reader’s loop with an error', async (t) => {
-  const pool = poolOn(t, url, { cancelTimeout: 200 });
+  const pool = poolOn(t, url, { cancelTimeout: 2000 });
   const db = await pool.acquire();
   const out = db.query(copyTo(`COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1e6)) TO STDOUT`));
   await t.throwsAsync(async () => {
@@ -232,7 +232,7 @@ test('a copy that is queued when the lease ends is told so, and ends what is pip
 });
 
 test('a copy that is written to its end and waits for a lock is ended with its lease', async (t) => {
-  const [client, pool] = [await clientOn(t, url), poolOn(t, url, { cancelTimeout: 200 })];
+  const [client, pool] = [await clientOn(t, url), poolOn(t, url, { cancelTimeout: 2000 })];
   await client.query('CREATE TABLE locked (id int, text text)');
   await client.query('BEGIN; LOCK locked');
   const db = await pool.acquire();
@@ -240,7 +240,7 @@ test('a copy that is written to its end and waits for a lock is ended with its l
   const told = once(into, 'error');
   into.end('1\ta\n');
   await running(await clientOn(t, url), 'COPY locked');
-  const late = once(AbortSignal.timeout(3000), 'abort');
+  const late = once(AbortSignal.timeout(20_000), 'abort');
   const back = db[Symbol.asyncDispose]().then(() => 'back');
   const first = await Promise.race([back, late]);
   await client.query('COMMIT');
@@ -250,7 +250,7 @@ test('a copy that is written to its end and waits for a lock is ended with its l
 });
 
 test('a copy that is written to its end and waits for a lock is ended with its transaction', async (t) => {
-  const [client, pool] = [await clientOn(t, url), poolOn(t, url, { cancelTimeout: 200 })];
+  const [client, pool] = [await clientOn(t, url), poolOn(t, url, { cancelTimeout: 2000 })];
   await client.query('CREATE TABLE barred (id int, text text)');
   await client.query('BEGIN; LOCK barred');
   const undone = pool.transaction(async (tx) => {
@@ -260,7 +260,7 @@ test('a copy that is written to its end and waits for a lock is ended with its t
     await running(await clientOn(t, url), 'COPY barred');
     throw new Error('undo');
   });
-  const late = once(AbortSignal.timeout(3000), 'abort');
+  const late = once(AbortSignal.timeout(20_000), 'abort');
   const first = await Promise.race([undone.catch(({ message }: Error) => message), late]);
   await client.query('COMMIT');
   t.is(first, 'undo');

@@ -56,7 +56,7 @@ test('a signal in a query object ends the wait for a connection, too', async (t)
 test('what onOpen has asked for and not awaited is over before anybody gets the connection', async (t) => {
   const url = await postgresUrl(t);
   const open = (sql: string) =>
-    createPool(postgres(url), { acquireTimeout: 300, onOpen: (client) => void client.query(sql).catch(() => {}) });
+    createPool(postgres(url), { acquireTimeout: 10_000, onOpen: (client) => void client.query(sql).catch(() => {}) });
   await using setting = open("SET statement_timeout = '7s'");
   t.deepEqual((await setting.query('SHOW statement_timeout')).rows, [{ statement_timeout: '7s' }]);
   await using beginning = open('BEGIN');

@@ -39,7 +39,7 @@ async function sleepOn(db: Awaited<ReturnType<PostgresPool['acquire']>>, signal?
 test('a host that takes connections and says nothing costs `connectTimeout`, then the next one is taken', async (t) => {
   const { proxy, config } = await proxied(t, true);
   proxy.freeze();
-  const pool = openPool(t, config, { connectTimeout: 100 });
+  const pool = openPool(t, config, { connectTimeout: 1500 });
   t.deepEqual((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
   t.is(proxy.accepted, 1);
 });
@@ -53,7 +53,7 @@ test('a host that falls silent when it is asked for its role costs `connectTimeo
       return undefined as never;
     }
   }
-  const options = { connectTimeout: 100, acquireTimeout: 10_000, Client: Frozen };
+  const options = { connectTimeout: 1500, acquireTimeout: 10_000, Client: Frozen };
   const pool = openPool(t, { ...config, targetSession: 'read-write' }, options);
   t.deepEqual((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
 });
@@ -63,7 +63,7 @@ test('hosts that say nothing do not keep a pool from a good one for good, howeve
   proxy.freeze();
   const [frozen = '', good = ''] = config.hosts ?? [];
   const several = { ...config, hosts: [frozen, frozen, good] };
-  const pool = openPool(t, several, { connectTimeout: 300, acquireTimeout: 500 });
+  const pool = openPool(t, several, { connectTimeout: 1000, acquireTimeout: 1500 });
   const call = () => pool.query('SELECT 1').catch((error: unknown) => error);
   let failures = 0;
   while (failures < 5 && (await call()) instanceof Error) failures++;
@@ -82,7 +82,7 @@ test('a call with more time than the pool gives waits for it where no host answe
 
 test('a query that was aborted while nobody answers is given up after `cancelTimeout`', async (t) => {
   const { proxy, config } = await proxied(t, true);
-  const pool = openPool(t, config, { cancelTimeout: 100, connectTimeout: 100, acquireTimeout: Infinity });
+  const pool = openPool(t, config, { cancelTimeout: 100, connectTimeout: 1500, acquireTimeout: Infinity });
   const abort = new AbortController();
   const closed = new Promise((resolve) => pool.once('close', resolve));
   await pool.withConnection(async (db) => {
