@@ -52,13 +52,20 @@ export class Deadlines<Item extends Deadlined> {
   /** How many that neither `due` has taken out nor anybody settled satisfy `condition`. */
   count(condition: (item: Item) => boolean): number {
     let count = 0;
+    this.each((item) => {
+      if (condition(item)) count++;
+    });
+    return count;
+  }
+
+  /** Visits those that neither `due` has taken out nor anybody settled, in no order. */
+  each(visit: (item: Item) => void): void {
     for (const { items, head } of this.#queues.values()) {
       for (let index = head; index < items.length; index++) {
         const item = items[index] as Item;
-        if (!item.settled && condition(item)) count++;
+        if (!item.settled) visit(item);
       }
     }
-    return count;
   }
 
   /** One was settled, and `live` are not. Sweeps when the settled outnumber them. */

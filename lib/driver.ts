@@ -114,6 +114,8 @@ export interface LeaseControl {
   mode: LeaseMode;
   /** Aborted: every further use throws. */
   readonly signal: AbortSignal | undefined;
+  /** Text of the statement that ran last, without what was bound to it. Written by the handle, and shown only on demand. */
+  lastSql: string | undefined;
   /** Time of the pool's clock at which the holder last used the connection. Written by the handle. */
   lastUsedAt: number;
   /** The error for a use after the end: `ERR_LEASEHOLD_RELEASED` or `ERR_LEASEHOLD_SCOPE_ENDED`. */

@@ -2,11 +2,16 @@ import type { Clock } from './clock.ts';
 import type { LeaseControl, TransactionHistory } from './driver.ts';
 import { type LeaseEnd, ReleasedError, ScopeEndedError } from './errors.ts';
 import type { HolderInfo, LeaseMode, ScopeRef, Site } from './holder.ts';
+import type { LeaseObserver } from './observer.ts';
 import { TransactionEndedError } from './transaction-errors.ts';
 import { stackOf } from './wording.ts';
 
 /** What a lease needs to know of the slot it is for. */
 export interface LeasableSlot {
+  /** Number of the connection. */
+  readonly id: number;
+  /** The lease that holds it now, if it has begun: not one that is there for a hook. */
+  readonly lease: unknown;
   /** Has the connection closed at its next return. */
   retire(reason: string): void;
 }
@@ -18,6 +23,8 @@ export interface LeaseOwner<Slot extends LeasableSlot, Handle extends object> {
   /** Whether stacks are captured. */
   readonly capturesStacks: boolean;
   readonly clock: Clock;
+  /** Who is told of what becomes of the leases of the pool. */
+  readonly observed: { readonly observer: LeaseObserver | undefined };
   takeBack(lease: Lease<Slot, Handle>, dangling: readonly string[] | undefined): void | Promise<void>;
   releasedTwice(): void;
   describe(lease: Lease<Slot, Handle>): HolderInfo;
@@ -39,7 +46,8 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
   /** Once it has ended, the time of its end. */
   lastUsedAt: number;
   ended = false;
-  mode: LeaseMode = 'connection';
+  #mode: LeaseMode = 'connection';
+  lastSql: string | undefined;
   transactions: TransactionHistory = 'none';
   label: string | undefined;
   scope: ScopeRef | undefined;
@@ -67,6 +75,16 @@ export class Lease<Slot extends LeasableSlot, Handle extends object> implements 
     this.slot = slot;
     this.startedAt = startedAt;
     this.lastUsedAt = startedAt;
+  }
+
+  get mode(): LeaseMode {
+    return this.#mode;
+  }
+
+  set mode(mode: LeaseMode) {
+    const { observer } = this.#owner.observed;
+    if (observer !== undefined && mode !== this.#mode) observer.turns(this);
+    this.#mode = mode;
   }
 
   /** It begins later than it was lent: a hook has had it until now. */

@@ -1,4 +1,5 @@
 import { OptionsError } from './errors.ts';
+import { nearestOf } from './nearest.ts';
 
 /** How one option is checked: says what is allowed, and whether a value is. */
 export interface Rule {
@@ -118,26 +119,12 @@ function remedy(option: string, value: unknown): string {
 }
 
 function unknownOption(key: string, value: unknown, known: readonly string[]): OptionsError {
-  const near = known.find((name) => isNear(key, name));
+  // Of something else than a slip of the finger nobody can tell which option it was to be.
+  const near = nearestOf(key, known, 1);
   return new OptionsError(
     key,
     value,
     `one of ${known.join(', ')}`,
     near === undefined ? 'There is no such option.' : `There is no such option. Did you mean "${near}"?`,
   );
-}
-
-/** Same letters in another case, or one letter added, left out, changed or swapped with its neighbour. */
-function isNear(given: string, name: string): boolean {
-  const a = given.toLowerCase().replaceAll(/[-_]/g, '');
-  const b = name.toLowerCase();
-  if (a === b) return true;
-  if (Math.abs(a.length - b.length) > 1) return false;
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start++;
-  let end = 0;
-  while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end++;
-  const [restA, restB] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
-  if (restA.length <= 1 && restB.length <= 1) return true;
-  return restA.length === 2 && restB.length === 2 && restA[0] === restB[1] && restA[1] === restB[0];
 }

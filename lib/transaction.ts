@@ -111,9 +111,8 @@ export class Transactions<Request extends TransactionRequest> {
    * @param level that was current then. A level whose COMMIT is yet to come still takes what came before that.
    */
   checkAgain(level: Level<Request> | undefined): void {
-    if (this.#broken !== undefined) throw this.#abortedError(level, this.#broken);
-    if (level?.state === 'ended') throw this.#endedError(level);
-    if (level !== this.#current) throw this.#busyError(this.#current, 'other branch');
+    // A level that has ended is current no more, nor is one that could not be rolled back.
+    if (this.#broken !== undefined || level !== this.#current) throw this.#busyError(this.#current, 'other branch');
     if (level !== undefined && this.#failure !== undefined) throw this.#abortedError(level, this.#failure);
   }
 

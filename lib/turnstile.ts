@@ -49,6 +49,11 @@ export class Turnstile<Holder> {
     return this.#queue?.size ?? 0;
   }
 
+  /** What the first of those who wait have asked for, in the order of their turn. */
+  first(limit: number): TurnRequest<Holder>[] {
+    return this.#queue?.first(limit) ?? [];
+  }
+
   /** Lets `holder` in if nobody is; says whether it did. */
   tryEnter(holder: Holder): boolean {
     if (this.#holder !== undefined) return false;

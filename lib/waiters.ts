@@ -202,6 +202,19 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
     }
   }
 
+  /** What the first of those that wait have asked for, in the order of their turn. One pass: there may be very many. */
+  first(limit: number): Request[] {
+    const chosen: Waiter<Request, Granted>[] = [];
+    this.#deadlines.each((waiter) => {
+      const last = chosen.at(-1);
+      if (chosen.length === limit && (last === undefined || !isBefore(waiter, last))) return;
+      const place = chosen.findLastIndex((other) => !isBefore(waiter, other)) + 1;
+      chosen.splice(place, 0, waiter);
+      if (chosen.length > limit) chosen.pop();
+    });
+    return chosen.map(({ request }) => request);
+  }
+
   /** Rejects those that were called in a scope, each with an error of its own. Returns how many. */
   rejectScope(scope: ScopeRef, makeError: () => Error): number {
     let rejected = 0;
@@ -314,14 +327,18 @@ export class WaiterQueue<Request extends QueueRequest, Granted> {
   /** Its place among those that wait: in `late`, or not due yet. */
   #positionOf(waiter: Waiter<Request, Granted>, late: readonly Waiter<Request, Granted>[]): number | undefined {
     if (this.#live > longestCounted) return undefined;
-    const { priority } = waiter.request;
-    const isAhead = (other: Waiter<Request, Granted>): boolean => {
-      const ahead = other.request.priority - priority;
-      return ahead > 0 || (ahead === 0 && other.order < waiter.order);
-    };
+    const isAhead = (other: Waiter<Request, Granted>): boolean => isBefore(other, waiter);
     const lateAhead = late.reduce((count, other) => (!other.settled && isAhead(other) ? count + 1 : count), 0);
     return 1 + lateAhead + this.#deadlines.count(isAhead);
   }
+}
+
+type InTurn = Pick<Waiter<QueueRequest, never>, 'request' | 'order'>;
+
+/** Whether the turn of `one` comes before that of `other`. */
+function isBefore(one: InTurn, other: InTurn): boolean {
+  const ahead = one.request.priority - other.request.priority;
+  return ahead > 0 || (ahead === 0 && one.order < other.order);
 }
 
 // `PriorityQueue` is typed for the tasks of a `PQueue`, yet only orders what it is given and never calls it.

@@ -10,8 +10,9 @@ const lib = fileURLToPath(new URL('../lib', import.meta.url));
  * except within a folder, where the rows are given again.
  */
 const rows = [
-  ['clock.ts', 'cancellations.ts', 'deadlines.ts'],
+  ['clock.ts', 'cancellations.ts', 'deadlines.ts', 'nearest.ts'],
   ['holder.ts'],
+  ['observer.ts'],
   ['wording.ts', 'channels.ts', 'driver.ts', 'stats.ts'],
   ['errors.ts'],
   ['events.ts', 'congestion-errors.ts'],
@@ -26,6 +27,7 @@ const rows = [
   ['pool/watch.ts'],
   ['pool/lender.ts'],
   ['pool/stock.ts', 'pool/trace.ts', 'pool/request.ts'],
+  ['pool/view.ts'],
   ['pool/pool.ts'],
   ['scope.ts'],
   ['sharing-pool.ts'],

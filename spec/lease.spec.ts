@@ -8,12 +8,13 @@ function make(capturesStacks = false, returning?: Promise<void>) {
   const retired: string[] = [];
   const taken: boolean[] = [];
   let twice = 0;
-  const slot = { retire: (reason: string) => void retired.push(reason) };
+  const slot = { id: 1, lease: undefined, retire: (reason: string) => void retired.push(reason) };
   const owner = {
     name: 'app',
     id: 1,
     clock: new FakeClock(),
     capturesStacks,
+    observed: { observer: undefined },
     takeBack: (returned: Lease<typeof slot, object>) => {
       taken.push(returned.ended);
       return returning;

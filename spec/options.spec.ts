@@ -13,6 +13,7 @@ import {
   poolSettings,
 } from '../lib/options.ts';
 import { checkDuration, checkFunction, checkOptions, rules } from '../lib/rules.ts';
+import { openItems } from './support/items.ts';
 
 const defaults = { name: 'app', max: 8 };
 
@@ -286,4 +287,25 @@ test('an integer within bounds is what it says', (t) => {
   t.is(rule.allowed, 'an integer from 0 to 10');
   for (const value of [0, 10]) t.true(rule.accepts(value));
   for (const value of [-1, 11, 0.5, '5', null, Infinity]) t.false(rule.accepts(value));
+});
+
+test('what an options object throws when it is read passes through unchanged, and nothing is taken or run', async (t) => {
+  const pool = await openItems(t);
+  const { acquired } = pool.stats().counters;
+  const failure = new TypeError('no such thing');
+  const options = {
+    get label(): string {
+      throw failure;
+    },
+  };
+  const calls = {
+    run: () => pool.run("INSERT INTO item VALUES ('nut')", [], options),
+    get: () => pool.get('SELECT 1', [], options),
+    acquire: () => pool.acquire(options),
+    withConnection: () => pool.withConnection(() => {}, options),
+    transaction: () => pool.transaction(() => {}, options),
+  };
+  for (const [name, call] of Object.entries(calls)) t.is(await t.throwsAsync<Error>(call), failure, name);
+  t.like(pool.stats(), { leased: 0, laneHeld: 0, counters: { acquired } });
+  t.deepEqual(await pool.all('SELECT * FROM item'), []);
 });

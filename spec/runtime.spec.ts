@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
@@ -54,3 +54,29 @@ const old = oldNode();
   });
   t.regex(stdout, /^ERR_LEASEHOLD_RUNTIME false Leasehold needs Node\.js 22 or newer; this is v(?:18|20|21)\./);
 });
+
+const urlOf = (file: string) => new URL(`../lib/${file}${extname(import.meta.url)}`, import.meta.url).href;
+
+/** Imports the library in a process that says it is of this version. */
+async function importAs(version: string): Promise<string> {
+  const source = `
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, node: ${JSON.stringify(version)} } });
+    import(${JSON.stringify(urlOf('index'))}).then(
+      ({ createPool }) => console.log(typeof createPool),
+      (error) => console.log(error.code, error.message.split(';')[0]),
+    );`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', source]);
+  return stdout.trim();
+}
+
+for (const [version, outcome] of [
+  ['20.20.2', 'ERR_LEASEHOLD_RUNTIME Leasehold needs Node.js 22 or newer'],
+  // By the number, not by the text.
+  ['8.17.0', 'ERR_LEASEHOLD_RUNTIME Leasehold needs Node.js 22 or newer'],
+  ['22.20.0', 'function'],
+  ['100.0.0', 'function'],
+] as const) {
+  test(`on Node.js ${version} the import of the library comes to: ${outcome}`, async (t) => {
+    t.is(await importAs(version), outcome);
+  });
+}

@@ -448,7 +448,7 @@ test('listeners and hooks run in the context of their registrant', async (t) => 
 });
 
 test('a scope whose every lease waits for itself is reported as a deadlock at once', async (t) => {
-  const pool = open(t, { max: 1, acquireTimeout: 50 });
+  const pool = open(t, { max: 1, acquireTimeout: 500 });
   const reports: unknown[] = [];
   pool.on('deadlock', ({ label, holders }) => reports.push([label, holders.length]));
   const error = await t.throwsAsync(() =>

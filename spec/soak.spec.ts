@@ -5,8 +5,9 @@ import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import Database from 'better-sqlite3';
-import { readOptions, replayOf, UsageError } from './soak/options.ts';
+import { readOptions, replayOf } from './soak/options.ts';
 import { temporaryDirectory, temporaryFile } from './support/files.ts';
+import { UsageError } from './support/tool.ts';
 
 const program = fileURLToPath(new URL(`soak/run${extname(import.meta.url)}`, import.meta.url));
 

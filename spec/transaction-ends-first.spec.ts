@@ -1,7 +1,12 @@
 import test from 'ava';
 import type { SqlitePool } from '../lib/index.ts';
+import { Transactions } from '../lib/transaction.ts';
+import { TransactionAbortedError } from '../lib/transaction-errors.ts';
+import { FakeClock } from './support/clock.ts';
 import { gate } from './support/gate.ts';
 import { insert, namesIn, openItems, refusal } from './support/items.ts';
+import { transactionRequest } from './support/requests.ts';
+import { FakeDatabase, FakeLease } from './support/transactions.ts';
 
 for (const [where, within] of [
   ['on a connection of its own', (_: SqlitePool, fn: () => Promise<void>) => fn()],
@@ -58,4 +63,24 @@ test('a part that returns after the transaction was rolled back is told that not
     await pool.transaction((tx) => insert(tx, 'next'));
   });
   t.deepEqual(await namesIn(pool), ['next']);
+});
+
+test('a COMMIT that fails and leaves nothing open is told as an abort by the database, with its error', async (t) => {
+  const lease = new FakeLease();
+  const database = new FakeDatabase();
+  const clock = new FakeClock();
+  const transactions = new Transactions(database, lease, clock);
+  const failure = new Error('The disk is full');
+  // As SQLite does where it can not write what it must to keep the transaction open.
+  database.commit = async () => {
+    database.open.length = 0;
+    throw failure;
+  };
+  const error = await t.throwsAsync(
+    transactions.run(() => 'never', transactionRequest(clock, { label: 'order' })),
+    { instanceOf: TransactionAbortedError },
+  );
+  t.is(error?.cause, failure);
+  t.is(error?.label, 'order');
+  t.deepEqual([transactions.current, database.ended, database.faults], [undefined, 1, []]);
 });

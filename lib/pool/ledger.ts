@@ -1,5 +1,6 @@
 import type { PoolEmitter } from '../events.ts';
 import type { ScopeRef } from '../holder.ts';
+import { guarded, type LeaseObserver, Observers } from '../observer.ts';
 import { DurationRecorder, LabelAccounts, newCounters, type PoolCounters, type Times } from '../stats.ts';
 import { nameOf, printable } from '../wording.ts';
 import type { SlotLease } from './slot.ts';
@@ -12,6 +13,10 @@ export class Ledger {
   readonly counters: PoolCounters = newCounters();
   readonly times: Times = { wait: new DurationRecorder(), hold: new DurationRecorder(), open: new DurationRecorder() };
   readonly labels = new LabelAccounts();
+  /** Told of each lease, `undefined` where nobody is. */
+  observer: LeaseObserver | undefined;
+  /** Each with what stands between it and the pool. */
+  readonly #observers = new Map<LeaseObserver, LeaseObserver>();
   readonly #pool: string;
   readonly #events: PoolEmitter;
 
@@ -20,13 +25,37 @@ export class Ledger {
     this.#events = events;
   }
 
+  /**
+   * Has `observer` told of every lease from now on. The function that is returned ends that, and so does an error: it may be of
+   * another version of this package, and a lease must not be lost by it.
+   */
+  observe(observer: LeaseObserver): () => void {
+    const change = (): void => {
+      const [first, ...others] = this.#observers.values();
+      this.observer = first === undefined || others.length === 0 ? first : new Observers([first, ...others]);
+    };
+    const stop = (): void => {
+      if (this.#observers.delete(observer)) change();
+    };
+    const failed = (error: unknown): void => {
+      stop();
+      this.#events.error(error, 'An observer failed');
+    };
+    this.#observers.set(observer, guarded(observer, failed));
+    change();
+    return stop;
+  }
+
   /** Whether anybody wants to know of this lease alone. Counters and times of the pool are kept where leases are made. */
   concerns(lease: SlotLease<object, object>, event: 'acquire' | 'release'): boolean {
-    return lease.label !== undefined || lease.scope?.isNamedLater === true || this.#events.hasListener(event);
+    if (lease.label !== undefined || this.observer !== undefined) return true;
+    return lease.scope?.isNamedLater === true || this.#events.hasListener(event);
   }
 
   /** A lease has begun that concerns somebody. */
-  began({ id, slot, label }: SlotLease<object, object>, waited: number): void {
+  began(lease: SlotLease<object, object>, waited: number): void {
+    const { id, slot, label } = lease;
+    this.observer?.began(lease, waited);
     if (label !== undefined) this.labels.of(label).began(waited);
     if (this.#events.hasListener('acquire')) {
       this.#events.emit('acquire', { lease: id, connection: slot.id, label, waited });
@@ -39,13 +68,20 @@ export class Ledger {
     const label = isBound ? lease.presentLabel : lease.label;
     if (label !== lease.label) this.labels.move(lease.label, label);
     if (label !== undefined) this.labels.of(label).ended(held);
+    this.observer?.ended(lease, label, held);
     if (this.#events.hasListener('release')) {
       this.#events.emit('release', { lease: id, connection: slot.id, label, held });
     }
   }
 
+  /** Whether anybody wants to know that somebody has to queue. */
+  get tellsWaits(): boolean {
+    return this.observer !== undefined || this.#events.hasListener('wait');
+  }
+
   /** Somebody has to queue. */
   waits(what: 'connection' | 'write lane', label: string | undefined, waiting: number): void {
+    this.observer?.waits(what, waiting);
     if (this.#events.has('wait')) this.#events.emit('wait', { for: what, label, waiting });
   }
 

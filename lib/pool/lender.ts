@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { AcquireTimeoutError, QueueFullError } from '../congestion-errors.ts';
 import type { Driver } from '../driver.ts';
-import { AbortError, ClosedError, type LeaseEnd } from '../errors.ts';
+import { AbortError, ClosedError } from '../errors.ts';
 import { isPromiseLike, type PoolEmitter } from '../events.ts';
 import type { ScopeRef, Site } from '../holder.ts';
 import { Lease } from '../lease.ts';
@@ -79,6 +79,7 @@ export class Lender<Connection extends object, Handle extends object> {
         id: events.pool.poolId,
         capturesStacks: settings.leakThreshold !== Infinity,
         clock,
+        observed: ledger,
         takeBack: (lease, dangling) => this.#takeBack(lease, dangling),
         releasedTwice: () => {
           counters.doubleReleases++;
@@ -117,6 +118,11 @@ export class Lender<Connection extends object, Handle extends object> {
 
   get waiting(): number {
     return this.#waiters.size;
+  }
+
+  /** The first of those who wait, in the order of their turn. */
+  waiters(limit: number): readonly WaiterRequest[] {
+    return this.#waiters.first(limit);
   }
 
   /**
@@ -174,20 +180,6 @@ export class Lender<Connection extends object, Handle extends object> {
     this.#waiters.dispose();
   }
 
-  /** Takes connections away from their holders, and has them closed. Returns from how many. */
-  takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
-    const leases = this.#watch.held().filter(from);
-    let taken = 0;
-    for (const lease of leases) {
-      // A listener of an earlier one may have ended it.
-      if (lease.ended) continue;
-      lease.slot.retire(end);
-      void lease.release(end);
-      taken++;
-    }
-    return taken;
-  }
-
   /** Rejects what waits in a scope that has ended. Returns how many. */
   cancelWaiters(scope: ScopeRef, makeError: () => Error): number {
     return this.#waiters.rejectScope(scope, makeError);
@@ -216,7 +208,7 @@ export class Lender<Connection extends object, Handle extends object> {
     const promise = waiter.promise as Promise<SlotLease<Connection, Handle> | Handle>;
     this.checkDeadlock(request);
     this.pump();
-    if (this.#events.hasListener('wait') && !waiter.settled) this.#tellWait(request.label);
+    if (this.#ledger.tellsWaits && !waiter.settled) this.#tellWait(request.label);
     return promise;
   }
 

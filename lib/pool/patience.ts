@@ -26,7 +26,7 @@ export class Patience {
   }
 
   /** Waits for `promise`, at most `timeout` ms. Keeps the process alive meanwhile: somebody awaits the outcome. */
-  async bound<T>(promise: PromiseLike<T>, what: string, patience = this.#timeout): Promise<T> {
+  async bound<T>(promise: T, what: string, patience = this.#timeout): Promise<Awaited<T>> {
     const timeout = this.exhausted ? Math.min(patience, lastGrace) : patience;
     const { promise: late, reject } = Promise.withResolvers<never>();
     const giveUp = () => reject(new PatienceError(what, timeout));

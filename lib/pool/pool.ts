@@ -6,6 +6,7 @@ import type { Driver } from '../driver.ts';
 import { ClosedError, type LeaseEnd } from '../errors.ts';
 import { type HolderInfo, isWithin, type ScopeRef } from '../holder.ts';
 import { Lease } from '../lease.ts';
+import { observe, type PoolView } from '../observer.ts';
 import {
   type AcquireOptions,
   bindHooks,
@@ -28,9 +29,10 @@ import { ObservablePool } from './observable.ts';
 import { Patience } from './patience.ts';
 import { type Call, type Entry, fromHere, type Relay, Requests } from './request.ts';
 import { handleOf, type SlotLease } from './slot.ts';
-import { Stock } from './stock.ts';
+import { gaugesOf, Stock } from './stock.ts';
 import { TargetWatch } from './target-watch.ts';
 import { traceAcquire } from './trace.ts';
+import { viewOf } from './view.ts';
 
 /** A bounded pool of connections to any database. It knows no SQL and no async context. */
 export class Pool<Connection extends object, Handle extends object> extends ObservablePool {
@@ -254,13 +256,8 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
   stats(options?: StatsOptions): PoolStats | LabelStats[] {
     if (checkStatsOptions(options)?.by === 'label') return this.#ledger.labels.stats();
     const { counters, times } = this.#ledger;
-    const sum = (gauge: (stock: Stock<Connection, Handle>) => number) =>
-      gauge(this.#main) + (this.#reserve === undefined ? 0 : gauge(this.#reserve));
     return {
-      size: sum(({ inventory }) => inventory.size),
-      idle: sum(({ inventory }) => inventory.idleCount),
-      leased: sum(({ lender }) => lender.leased),
-      waiting: sum(({ lender }) => lender.waiting),
+      ...gaugesOf(this.#stocks),
       max: this.#main.inventory.max,
       min: this.#main.inventory.min,
       counters: { ...counters },
@@ -274,6 +271,10 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
   leases(): HolderInfo[] {
     const holders = this.#stocks.flatMap(({ lender }) => lender.watch.holders());
     return holders.toSorted((a, b) => b.age - a.age || a.id - b.id);
+  }
+
+  [observe](): PoolView {
+    return viewOf(this.#stocks, this.#clock, this.#ledger);
   }
 
   /**
@@ -369,7 +370,7 @@ export class Pool<Connection extends object, Handle extends object> extends Obse
   }
 
   #takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
-    return this.#stocks.reduce((taken, { lender }) => taken + lender.takeAway(end, from), 0);
+    return this.#stocks.reduce((taken, { lender }) => taken + lender.watch.takeAway(end, from), 0);
   }
 
   get #stocks(): readonly Stock<Connection, Handle>[] {

@@ -1,5 +1,6 @@
 import { ClosedError } from '../errors.ts';
 import { isPromiseLike } from '../events.ts';
+import type { PoolStats } from '../stats.ts';
 import { Inventory, type InventoryContext } from './inventory.ts';
 import { Lender, type LenderContext } from './lender.ts';
 
@@ -9,6 +10,20 @@ export type StockContext<Connection extends object, Handle extends object> = Omi
   'onOpen' | 'onRoom'
 > &
   Omit<LenderContext<Connection, Handle>, 'inventory'>;
+
+/** Gauges of all stocks of a pool together. */
+export function gaugesOf<Connection extends object, Handle extends object>(
+  stocks: readonly Stock<Connection, Handle>[],
+): Pick<PoolStats, 'size' | 'idle' | 'leased' | 'waiting'> {
+  const gauges = { size: 0, idle: 0, leased: 0, waiting: 0 };
+  for (const { inventory, lender } of stocks) {
+    gauges.size += inventory.size;
+    gauges.idle += inventory.idleCount;
+    gauges.leased += lender.leased;
+    gauges.waiting += lender.waiting;
+  }
+  return gauges;
+}
 
 /** Connections, and who holds them or waits for them. Every pool has one of `max`; some have another, of one, in reserve. */
 export class Stock<Connection extends object, Handle extends object> {

@@ -35,6 +35,8 @@ export class Turnaround<Connection extends object, Handle extends object> {
   readonly #driver: Driver<Connection, Handle>;
   readonly #owner: LeaseOwner<Slot<Connection, Handle>, Handle>;
   readonly #onRelease: PoolHooks<Connection, Handle>['onRelease'];
+  /** In ms; `Infinity` where the driver validates none. */
+  readonly #validateAfter: number;
   /** What the last hook threw, `undefined` if it did not. */
   #lastFailure: unknown;
   /** Connections an `onAcquire` hook is working on. */
@@ -45,6 +47,7 @@ export class Turnaround<Connection extends object, Handle extends object> {
     this.#driver = context.driver;
     this.#owner = context.owner;
     this.#onRelease = context.hooks.onRelease;
+    this.#validateAfter = context.driver.validateAfter ?? Infinity;
   }
 
   /** A lease that has not begun: nobody has its handle but a hook. */
@@ -91,20 +94,20 @@ export class Turnaround<Connection extends object, Handle extends object> {
 
   /** Whether the connection has been idle for so long that nobody knows whether it is still there. */
   mustValidate(slot: Slot<Connection, Handle>, now: number): boolean {
-    return slot.silentFor(now) >= (this.#driver.validateAfter ?? Infinity);
+    return slot.silentFor(now) >= this.#validateAfter;
   }
 
   /** That a connection is gone is no more than what was to be found out, and told by its discard. */
   async #validate(slot: Slot<Connection, Handle>): Promise<boolean> {
     try {
-      await this.#context.patience.bound(this.#driver.validate?.(slot.connection) ?? done, 'validate');
+      await this.#context.patience.bound(this.#driver.validate?.(slot.connection), 'validate');
       slot.validatedAt = this.#context.clock.now();
       return true;
     } catch (error) {
       this.#lastFailure = error;
       slot.retire('validate');
       const now = this.#context.clock.now();
-      this.#context.onSilent(now, this.#driver.validateAfter ?? Infinity);
+      this.#context.onSilent(now, this.#validateAfter);
       return false;
     }
   }
@@ -188,5 +191,4 @@ export class Turnaround<Connection extends object, Handle extends object> {
   }
 }
 
-const done = Promise.resolve();
 const nothing: Residue = { traces: [], reusable: true, errors: [] };

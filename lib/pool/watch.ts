@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { type Congestion, DeadlockError } from '../congestion-errors.ts';
 import type { Driver } from '../driver.ts';
+import type { LeaseEnd } from '../errors.ts';
 import type { LeakKind, PoolEmitter } from '../events.ts';
 import { type HolderInfo, isWithin, type ScopeRef } from '../holder.ts';
 import type { PoolSettings } from '../options.ts';
@@ -114,6 +115,20 @@ export class LeaseWatch<Connection extends object, Handle extends object> {
         this.#leaked('overdue', lease, now);
       }
     }
+  }
+
+  /** Takes connections away from their holders, and has them closed. Returns from how many. */
+  takeAway(end: LeaseEnd, from: (lease: SlotLease<Connection, Handle>) => boolean): number {
+    const leases = this.held().filter(from);
+    let taken = 0;
+    for (const lease of leases) {
+      // A listener of an earlier one may have ended it.
+      if (lease.ended) continue;
+      lease.slot.retire(end);
+      void lease.release(end);
+      taken++;
+    }
+    return taken;
   }
 
   /** A lease has ended. */

@@ -114,11 +114,14 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
 
   async #connect(host: Host, onLost: (reason: string) => void, signal: AbortSignal): Promise<PostgresConnection> {
     const { Client: Class = Client, connectTimeout, hosts, startup } = this.#settings;
-    const { options } = host.config;
+    const { options, connectionTimeoutMillis: asked } = host.config;
+    // pg takes 0 for any time.
+    const limit = asked === undefined ? connectTimeout : asked || Infinity;
     const config: ClientConfig = {
       keepAlive: true,
-      connectionTimeoutMillis: connectTimeout === Infinity ? 0 : connectTimeout,
       ...host.config,
+      // Its own would end before the server has said what it is.
+      connectionTimeoutMillis: 0,
       // Kept by the session, which has the server end the query as well.
       query_timeout: 0,
       ...(startup !== '' && { options: options === undefined ? startup : `${options} ${startup}` }),
@@ -131,7 +134,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
     };
     client.on('error', keep);
     const giveUp = () => void client.connection.stream.destroy(new Error('timeout expired'));
-    const timer = connectTimeout === Infinity ? undefined : this.#clock.after(connectTimeout, giveUp);
+    const timer = limit === Infinity ? undefined : this.#clock.after(limit, giveUp);
     signal.addEventListener('abort', giveUp);
     try {
       await client.connect();
@@ -175,12 +178,11 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
       if (notes !== undefined) traces.push(...notes.traces);
       if (reusable && (notes !== undefined || this.#settings.resetsAlways)) {
         // It would also take away what `onOpen` has set up.
-        if (notes?.lasting === true || this.#settings.hasOpenHook)
+        if (notes?.lasting === true || this.#settings.hasOpenHook) {
           return { traces, reusable: false, errors: [], reason: 'reset' };
-        else {
-          await connection.undo('DISCARD ALL');
-          connection.forgetStatements();
         }
+        await connection.undo('DISCARD ALL');
+        connection.forgetStatements();
       }
       return { traces, reusable: reusable && connection.lost === undefined, errors: [] };
     } catch (error) {

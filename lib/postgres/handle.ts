@@ -207,20 +207,11 @@ export function sessionOf(handle: LeasedClient): Session {
   return handle[session];
 }
 
-/** @throws what a use of the handle throws */
-export function answerTo(
-  of: Session,
-  { config, values }: QueryCall,
-  signal: AbortSignal | undefined,
-): Promise<unknown> {
-  return of.query(config, values, signal);
-}
-
 /** Whatever is wrong comes with the promise, as in pg. */
 function answer(handle: ClientHandle, query: unknown, second: unknown, third: unknown): Promise<unknown> {
   try {
-    const call = readCall(query, second, third);
-    return answerTo(handle[session], call, call.signal);
+    const { config, values, signal } = readCall(query, second, third);
+    return handle[session].query(config, values, signal);
   } catch (error) {
     return Promise.reject(error);
   }

@@ -9,8 +9,9 @@ export type TargetSession = 'any' | 'read-write' | 'read-only';
 /** What `postgres()` takes: what pg's `Client` takes, and where there are several servers, which of them will do. */
 export interface PostgresConfig extends Omit<ClientConfig, 'pipeline'> {
   /**
-   * Instead of `host` and `port`: `'db1:5432'`, tried in this order until one will do. In a connection string they stand side by
-   * side: `postgres://user@db1:5432,db2:5432/app?target_session_attrs=read-write`.
+   * Instead of `host` and `port`: `'db1:5432'`, tried in this order until one will do; for half a minute after another than the
+   * first has answered, from that one on. In a connection string they stand side by side:
+   * `postgres://user@db1:5432,db2:5432/app?target_session_attrs=read-write`.
    */
   readonly hosts?: readonly string[] | undefined;
 

@@ -2,7 +2,7 @@ import { DatabaseError } from 'pg';
 import type Cursor from 'pg-cursor';
 import { isError, OptionsError, textOf } from '../errors.ts';
 import { checkCallOptions, type Rule, rules } from '../rules.ts';
-import type { Operation } from './operation.ts';
+import { type Operation, restacked } from './operation.ts';
 import { checkValues, type QueryOptions } from './query-call.ts';
 import type { Session } from './session.ts';
 
@@ -59,8 +59,8 @@ async function* rowsOf(
     fail = reject;
     // What was lost is told better by the operation, which hears of it a moment later.
     cursor.read(batch).then(resolve, (error: unknown) => {
-      if (error instanceof DatabaseError) Error.captureStackTrace(error);
-      ended.then(() => reject(error), reject);
+      const told = (): void => (error instanceof DatabaseError ? resolve(restacked(error)) : reject(error));
+      ended.then(told, reject);
     });
     return promise;
   };

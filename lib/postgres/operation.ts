@@ -292,7 +292,7 @@ const nothing = Promise.resolve();
 const turns = 8;
 
 /** Rejects once somebody waits for that: V8 looks at who does, where it is one alone. */
-async function restacked(error: DatabaseError): Promise<never> {
+export async function restacked(error: DatabaseError): Promise<never> {
   for (let turn = 0; turn < turns; turn++) await nothing;
   Error.captureStackTrace(error);
   throw error;

@@ -15,7 +15,7 @@ import { CommitUnknownError, TransactionAbortedError } from '../transaction-erro
 import { TransactionalPool } from '../transactional-pool.ts';
 import type { PostgresConnection } from './connection.ts';
 import { PostgresDriver } from './driver.ts';
-import { AmbientClient, answerTo, type LeasedClient, sessionOf } from './handle.ts';
+import { AmbientClient, type LeasedClient, sessionOf } from './handle.ts';
 import { type Hosts, type PostgresConfig, readHosts } from './hosts.ts';
 import { type NormalizedOptions, normalize, type PostgresPoolOptions } from './options.ts';
 import { type QueryOptions, readCall } from './query-call.ts';
@@ -144,7 +144,7 @@ export class PostgresPool extends TransactionalPool<PostgresConnection, LeasedCl
     const request = this.waitRequest({ ...checked, signal }, this.query, scope?.ref);
     const ask = (db: LeasedClient): Promise<unknown> => {
       const session = sessionOf(db);
-      return needsToStay && !session.lease.isBound ? refuse() : answerTo(session, call, signal);
+      return needsToStay && !session.lease.isBound ? refuse() : session.query(call.config, call.values, signal);
     };
     return this.borrow(ask, request, this.query);
   }

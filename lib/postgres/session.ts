@@ -85,6 +85,7 @@ export class Session {
     const text: unknown = typeof named === 'string' ? named : named.text;
     if (typeof text !== 'string') throw new OptionsError('text', text, 'a string').withoutValue();
     const traits = classify(text);
+    this.lease.lastSql = text;
     this.#note(traits);
     this.#refuseStreaming();
     const limit = typeof named === 'string' ? undefined : (named as { readonly query_timeout?: unknown }).query_timeout;
@@ -95,8 +96,10 @@ export class Session {
   /** Runs what has a life of its own: a cursor, a stream. */
   stream(stream: Stream, signal?: AbortSignal): Operation {
     this.use();
-    const text = stream.text ?? stream.cursor?.text;
-    const traits = classify(typeof text === 'string' ? text : '');
+    const source: unknown = stream.text ?? stream.cursor?.text;
+    const text = typeof source === 'string' ? source : '';
+    const traits = classify(text);
+    this.lease.lastSql = text;
     this.#note(traits);
     this.#refuseStreaming();
     const operation = new StreamOperation(stream, this.#terms(signal, traits));

@@ -20,7 +20,7 @@ export interface OpenTransactionOptions extends ReadOptions {
 
   /**
    * With `isolation: 'serializable'` and `readOnly`: waits for a snapshot that can not fail for others, and that others can not
-   * fail for.
+   * fail for. Where that does not come by `timeout`, it is an `AbortError` with a `TimeoutError` as `cause`.
    * @defaultValue false
    */
   readonly deferrable?: boolean | undefined;

@@ -15,24 +15,24 @@ export function transactionsOf(session: Session): Transactions<PostgresRequest> 
 
 /** BEGIN, COMMIT and the like on the connection of one session, each after what was asked for before it. */
 class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
+  readonly explainsCommit = true;
   readonly #session: Session;
 
   constructor(session: Session) {
     this.#session = session;
   }
 
-  readonly explainsCommit = true;
-
-  async begin({ mode, readOnly, signal, timeout }: PostgresRequest, opened: () => void): Promise<void> {
+  async begin({ mode, readOnly, signal, timeout, since }: PostgresRequest, opened: () => void): Promise<void> {
     const session = this.#session;
     const { connection } = session;
+    const now = connection.clock.now();
     this.checkFree();
     const beginning = mode === '' ? 'BEGIN' : `BEGIN ${mode}`;
     try {
       // BEGIN alone takes no snapshot: the first statement that reads does.
       await connection.command(readOnly && isSnapshot.test(mode) ? `${beginning}; SELECT 1` : beginning, {
         // A deferrable one waits for others.
-        signal: mode.includes('DEFERRABLE') ? joinSignals(signal, limitOf(timeout)) : signal,
+        signal: mode.includes('DEFERRABLE') ? joinSignals(signal, limitOf(Math.max(since + timeout - now, 1))) : signal,
         // What came before it may have begun something by SQL.
         admit: () => {
           session.guard();
@@ -87,11 +87,11 @@ class PostgresVerbs implements TransactionVerbs<PostgresRequest> {
     }
   }
 
-  async savepoint(depth: number, opened: () => void, { readOnly, signal }: PostgresRequest): Promise<void> {
+  async savepoint(depth: number, opened: () => void, { readOnly }: PostgresRequest): Promise<void> {
     this.checkFree();
     const savepoint = `SAVEPOINT leasehold_${depth}`;
     await this.#session.connection.command(readOnly ? `${savepoint}; SET TRANSACTION READ ONLY` : savepoint, {
-      signal,
+      // Without the signal: to have it cancelled would fail what is around it.
       admit: () => this.#session.guard(),
       settle: (outcome) => ('error' in outcome ? this.#firstError(outcome.error) : opened()),
     });

@@ -79,14 +79,12 @@ export class LeasedDatabase implements Database.Database, Disposable, AsyncDispo
   }
 
   exec(source: string): this {
-    const of = this[session];
-    const traits = traitsOf(source);
-    runScript(of, traits, ({ raw }) => raw.exec(source));
+    runScript(this[session], source, '', ({ raw }) => raw.exec(source));
     return this;
   }
 
   pragma(source: string, options?: Database.PragmaOptions): unknown {
-    return runScript(this[session], traitsOf(source, 'PRAGMA'), ({ raw }) => raw.pragma(source, options));
+    return runScript(this[session], source, 'PRAGMA', ({ raw }) => raw.pragma(source, options));
   }
 
   /** The program SQLite would run for a statement. */
@@ -197,9 +195,16 @@ function change(
   of.noteSetting(trace);
 }
 
-/** Runs SQL that is not kept as a statement. */
-function runScript<Result>(of: Session, traits: SqlTraits, run: (connection: SqliteConnection) => Result): Result {
+/** Runs SQL that is not kept as a statement, after a verb that better-sqlite3 puts before it. */
+function runScript<Result>(
+  of: Session,
+  source: unknown,
+  verb: string,
+  run: (connection: SqliteConnection) => Result,
+): Result {
   const connection = of.use();
+  const traits = traitsOf(source, verb);
+  if (typeof source === 'string') of.lease.lastSql = verb === '' ? source : `${verb} ${source}`;
   const writes = traits.writes !== false;
   of.noteSql(traits);
   if (writes) of.beforeWrite();

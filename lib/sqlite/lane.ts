@@ -16,6 +16,9 @@ export interface LaneEntry {
   isAround(owner: object | undefined, scope: object | undefined): boolean;
 }
 
+/** One who waits for his turn. */
+export type LaneWaiter = TurnRequest<LaneEntry>;
+
 /** One who has a connection to the file. */
 export interface LaneUser {
   /** Whether he has a transaction or an iterator open, and so a lock. */
@@ -55,13 +58,18 @@ export class WriteLane {
     return this.#turnstile.waiting;
   }
 
+  /** The first of those who wait, in the order of their turn. Not in the first version of the protocol. */
+  first?(limit: number): LaneWaiter[] {
+    return this.#turnstile.first(limit);
+  }
+
   /** Lets `entry` in if nobody is; says whether it did. */
   tryEnter(entry: LaneEntry): boolean {
     return this.#turnstile.tryEnter(entry) || (this.holder === undefined && this.#turnstile.tryEnter(entry));
   }
 
   /** Lets it in when its turn comes. Rejects at its deadline, by its signal, and at the end of any of `ends`. */
-  enter(request: TurnRequest<LaneEntry>, ends: readonly Cancellations[]): Promise<void> {
+  enter(request: LaneWaiter, ends: readonly Cancellations[]): Promise<void> {
     return this.#turnstile.enter(request, ends);
   }
 

@@ -157,7 +157,8 @@ export class LeasedStatement<BindParameters extends unknown[] = unknown[], Resul
   /** The same, to be run later. */
   #usable(): RawStatement {
     this.#session.use();
-    const { traits } = this.#shared;
+    const { sql, traits } = this.#shared;
+    this.#session.lease.lastSql = sql;
     if (!traits.plain) this.#session.noteSql(traits);
     return this.#current();
   }

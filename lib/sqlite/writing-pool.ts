@@ -4,6 +4,7 @@ import { frames } from '../context.ts';
 import { ClosedError } from '../errors.ts';
 import type { ScopeRef, WaitRequest } from '../holder.ts';
 import { Lease } from '../lease.ts';
+import { type LaneView, observe, type PoolView, type WaiterView } from '../observer.ts';
 import {
   type AcquireOptions,
   type CloseOptions,
@@ -17,6 +18,7 @@ import { endsOf } from '../pause.ts';
 import type { Entry } from '../pool/request.ts';
 import { handleOf, type SlotLease } from '../pool/slot.ts';
 import { traceAcquire } from '../pool/trace.ts';
+import { describeWaiter } from '../pool/view.ts';
 import { checkFunction } from '../rules.ts';
 import { DurationRecorder, type Durations, type LabelStats, type PoolStats } from '../stats.ts';
 import type { Transactions } from '../transaction.ts';
@@ -25,7 +27,7 @@ import { TransactionalPool } from '../transactional-pool.ts';
 import type { SqliteConnection } from './connection.ts';
 import { SqliteDriver } from './driver.ts';
 import { type LeasedDatabase, sessionOf } from './handle.ts';
-import type { WriteLane } from './lane.ts';
+import type { LaneWaiter, WriteLane } from './lane.ts';
 import { LaneFinder } from './lane-finder.ts';
 import type { NormalizedOptions } from './options.ts';
 import { type Claim, WritePermit } from './permit.ts';
@@ -139,6 +141,18 @@ export abstract class WritingPool extends TransactionalPool<SqliteConnection, Le
       laneWaiting: lane?.waiting ?? 0,
       laneWaitTime: this.#laneWaits.summary(),
     };
+  }
+
+  override [observe](): PoolView {
+    const now = (): number => this.clock.now();
+    const describe = (request: LaneWaiter): WaiterView =>
+      describeWaiter('write lane', request.holder.describe().label, request, now());
+    const lane = (limit: number): LaneView => {
+      const found = this.#driver.latest?.lane;
+      const holder = found?.holder?.describe();
+      return { holder, waiting: found?.waiting ?? 0, waiters: found?.first?.(limit).map(describe) ?? [] };
+    };
+    return { ...super[observe](), lane };
   }
 
   protected override get waitingBeside(): number {

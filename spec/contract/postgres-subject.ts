@@ -3,7 +3,7 @@ import { readHosts } from '../../lib/postgres/hosts.ts';
 import { PostgresPool } from '../../lib/postgres/pool.ts';
 import type { LeasedClient, TransactionOptions } from '../../lib/postgres.ts';
 import { postgresUrl } from '../support/postgres.ts';
-import type { ContractHandle, ContractTransactionOptions, Subject } from './subject.ts';
+import { type ContractHandle, type ContractTransactionOptions, patient, type Subject } from './subject.ts';
 
 type Db = Pick<LeasedClient, 'query' | 'release'> & ContractHandle;
 
@@ -40,7 +40,11 @@ export const postgres: Subject<Db> = {
     return {
       open(options, clock) {
         const settings = { search_path: schema };
-        const pool = new PostgresPool(readHosts(known), { name: 'app', max: 8, settings, ...options }, clock);
+        const pool = new PostgresPool(
+          readHosts(known),
+          { name: 'app', max: 8, settings, ...patient, ...options },
+          clock,
+        );
         t.teardown(() => pool.close({ timeout: 0 }));
         return pool;
       },
@@ -50,7 +54,7 @@ export const postgres: Subject<Db> = {
   nowhere(t) {
     const missing = new URL(known);
     missing.pathname = '/missing';
-    const pool = new PostgresPool(readHosts(missing.href), { name: 'app' });
+    const pool = new PostgresPool(readHosts(missing.href), { name: 'app', ...patient, connectTimeout: 30_000 });
     t.teardown(() => pool.close({ timeout: 0 }));
     return pool;
   },

@@ -1,20 +1,4 @@
 import { postgres } from './postgres-subject.ts';
-import { testLifetime } from './suite-lifetime.ts';
-import { testNesting } from './suite-nesting.ts';
-import { testOpenTransactions } from './suite-open-transactions.ts';
-import { testReports } from './suite-reports.ts';
-import { testReturn } from './suite-return.ts';
-import { testScopeEnds } from './suite-scope-ends.ts';
-import { testScopes } from './suite-scopes.ts';
-import { testTransactions } from './suite-transactions.ts';
-import { testWaiting } from './suite-waiting.ts';
+import { testContract } from './suites.ts';
 
-testScopes(postgres);
-testScopeEnds(postgres);
-testWaiting(postgres);
-testTransactions(postgres);
-testNesting(postgres);
-testOpenTransactions(postgres);
-testReturn(postgres);
-testLifetime(postgres);
-testReports(postgres);
+testContract(postgres);

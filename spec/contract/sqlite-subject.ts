@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import type { LeasedDatabase, TransactionOptions } from '../../lib/index.ts';
 import { SqlitePool } from '../../lib/sqlite/pool.ts';
 import { temporaryDirectory, temporaryFile } from '../support/files.ts';
-import type { ContractHandle, ContractTransactionOptions, Subject } from './subject.ts';
+import { type ContractHandle, type ContractTransactionOptions, patient, type Subject } from './subject.ts';
 
 type Db = Pick<LeasedDatabase, 'prepare' | 'pragma'> & { close(): unknown } & {
   exec(sql: string): unknown;
@@ -23,7 +23,7 @@ export const sqlite: Subject<Db> = {
       CREATE TABLE part (item REFERENCES item DEFERRABLE INITIALLY DEFERRED);`);
     return {
       open(options, clock) {
-        const pool = new SqlitePool(file, { name: 'app', ...options }, clock);
+        const pool = new SqlitePool(file, { name: 'app', ...patient, ...options }, clock);
         t.teardown(() => pool.close({ timeout: 0 }));
         return pool;
       },
@@ -33,7 +33,7 @@ export const sqlite: Subject<Db> = {
     };
   },
   nowhere(t) {
-    const pool = new SqlitePool(join(temporaryDirectory(t), 'missing', 'app.db'), { name: 'app' });
+    const pool = new SqlitePool(join(temporaryDirectory(t), 'missing', 'app.db'), { name: 'app', ...patient });
     t.teardown(() => pool.close({ timeout: 0 }));
     return pool;
   },

@@ -1,20 +1,4 @@
 import { sqlite } from './sqlite-subject.ts';
-import { testLifetime } from './suite-lifetime.ts';
-import { testNesting } from './suite-nesting.ts';
-import { testOpenTransactions } from './suite-open-transactions.ts';
-import { testReports } from './suite-reports.ts';
-import { testReturn } from './suite-return.ts';
-import { testScopeEnds } from './suite-scope-ends.ts';
-import { testScopes } from './suite-scopes.ts';
-import { testTransactions } from './suite-transactions.ts';
-import { testWaiting } from './suite-waiting.ts';
+import { testContract } from './suites.ts';
 
-testScopes(sqlite);
-testScopeEnds(sqlite);
-testWaiting(sqlite);
-testTransactions(sqlite);
-testNesting(sqlite);
-testOpenTransactions(sqlite);
-testReturn(sqlite);
-testLifetime(sqlite);
-testReports(sqlite);
+testContract(sqlite);

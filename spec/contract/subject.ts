@@ -64,6 +64,9 @@ export interface ContractOptions<Db> extends PoolOptions, Pick<PoolHooks<unknown
   readonly onOpen?: (() => unknown) | undefined;
 }
 
+/** A deadline for pools of tests that are about none: a machine that is busy, with many tests at once, keeps it. */
+export const patient = { acquireTimeout: 30_000 } as const;
+
 /** A database of a test's own. It has an empty table of names, and a number, which is 0. */
 export interface Place<Db extends ContractHandle> {
   /** A pool named "app", closed after the test. */
@@ -119,7 +122,8 @@ export interface Subject<Db extends ContractHandle> {
   readonly opensAtOnce: boolean;
 }
 
-export interface Contract<Db extends ContractHandle> {
+/** A subject, and what tests do with any of them. */
+export interface Contract<Db extends ContractHandle> extends Subject<Db> {
   /** Registers a test whose title names the subject. */
   test(title: string, run: (t: ExecutionContext) => Promise<void>): void;
   /** A pool on a database of its own. */
@@ -130,6 +134,7 @@ export interface Contract<Db extends ContractHandle> {
 
 export function contractOf<Db extends ContractHandle>(subject: Subject<Db>): Contract<Db> {
   return {
+    ...subject,
     test: (title, run) => test(`${subject.name}: ${title}`, run),
     open: async (t, options, clock) => (await subject.place(t)).open(options, clock),
     committed: (pool) => pool.withConnection((db) => subject.names(db), { fresh: true }),

@@ -14,8 +14,7 @@ import {
 
 /** How long connections live, and what can be done about it. */
 export function testLifetime<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   /** The number of the connection that comes next. */
   const next = (pool: ContractPool<Db>) => pool.withConnection(() => onlyLease(pool).connection);

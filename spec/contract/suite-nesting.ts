@@ -4,8 +4,7 @@ import { type ContractHandle, coded, contractOf, Enough, reasonOf, type Subject 
 
 /** Transactions within transactions, and what is open beside them. */
 export function testNesting<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('a nested transaction that fails is undone alone', async (t) => {
     const pool = await open(t);

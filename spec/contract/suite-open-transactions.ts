@@ -2,8 +2,7 @@ import { type ContractHandle, coded, contractOf, Enough, onlyLease, reasonOf, ty
 
 /** Transactions that end by a call. */
 export function testOpenTransactions<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('an open transaction is committed when it is told to', async (t) => {
     const pool = await open(t);

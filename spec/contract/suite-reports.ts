@@ -16,8 +16,7 @@ import {
 
 /** What is told of leaks and deadlocks. */
 export function testReports<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, test, open, committed } = contractOf(subject);
 
   test('a lease held for longer than leakThreshold is reported with its place, and once more when it comes back', async (t) => {
     const clock = new FakeClock();

@@ -16,8 +16,7 @@ import {
 
 /** What becomes of a connection that comes back, and of the handle of its lease. */
 export function testReturn<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('a connection that comes back clean is used again, and nothing is told of it', async (t) => {
     const pool = await open(t, { max: 1 });

@@ -13,8 +13,7 @@ import {
 
 /** What becomes of a scope, and of what is left over of it, at its end. */
 export function testScopeEnds<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('what is left over of a scope finds neither its connection nor another', async (t) => {
     const pool = await open(t);

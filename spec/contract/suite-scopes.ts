@@ -4,8 +4,7 @@ import { type ContractHandle, coded, contractOf, Enough, reasonOf, release, type
 
 /** One logical request, and the connection that it holds. */
 export function testScopes<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('withConnection binds a connection to what its function calls, and gives it back', async (t) => {
     const pool = await open(t);

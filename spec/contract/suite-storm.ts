@@ -24,8 +24,7 @@ interface Terms {
 
 /** Everything at once, much of which is broken off. */
 export function testStorm<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test(`${calls} mixed calls that are aborted, late, careless or throw lose neither a slot nor a row`, async (t) => {
     const seed = Math.trunc(Math.random() * 2 ** 31);

@@ -4,8 +4,7 @@ import { after, type ContractHandle, coded, contractOf, Enough, onlyLease, reaso
 
 /** What becomes of a transaction as a whole. */
 export function testTransactions<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('a transaction is committed when its function resolves, and seen by nobody before', async (t) => {
     const pool = await open(t);

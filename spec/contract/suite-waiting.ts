@@ -5,8 +5,7 @@ import { type ContractHandle, coded, contractOf, Enough, reasonOf, release, type
 
 /** Who gets a connection, when, and who does not. */
 export function testWaiting<Db extends ContractHandle>(subject: Subject<Db>): void {
-  const { insert, names } = subject;
-  const { test, open, committed } = contractOf(subject);
+  const { insert, names, test, open, committed } = contractOf(subject);
 
   test('no more than max leases are held at once, and one that comes back is handed to who waits', async (t) => {
     const pool = await open(t, { max: 2 });

@@ -10,6 +10,9 @@ import { type FileReport, type Measured, measure } from './measure.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const lib = join(root, 'lib');
 
+// What V8 runs in a browser, and what is made of it, is not counted here.
+const browser = ['lib/inspector/page/**', 'lib/inspector/page.generated.ts'].flatMap((files) => ['--exclude', files]);
+
 const usage = `Usage: npm run coverage -- [options]
 
 Runs all specs under c8, and ends with 1 where less of the library ran than has to, of its lines or of its branches:
@@ -20,6 +23,8 @@ Options:
   --report FILE   judge what an earlier run has left (coverage/coverage-final.json), and run nothing
   --all           list what did not run in every file, not only in those below the bound
   --help          this text
+
+Not counted is the page of the inspector, which runs in a browser.
 
 The report for a browser is coverage/index.html.`;
 
@@ -33,9 +38,21 @@ async function collect(): Promise<string> {
   const directory = join(root, 'coverage');
   const raw = join(directory, 'tmp');
   const modules = join(root, 'node_modules');
-  const c8 = ['--all', '--include', 'lib/**', '--reporter', 'json', '--reporter', 'html', '--temp-directory', raw];
+  const c8 = [
+    '--all',
+    '--include',
+    'lib/**',
+    ...browser,
+    '--reporter',
+    'json',
+    '--reporter',
+    'html',
+    '--temp-directory',
+    raw,
+  ];
   const ava = join(modules, 'ava', 'entrypoints', 'cli.js');
-  const args = [join(modules, 'c8', 'bin', 'c8.js'), ...c8, '--reports-dir', directory, process.execPath, ava];
+  const suite = [process.execPath, ava, '--config', join('spec', 'ava.config.js')];
+  const args = [join(modules, 'c8', 'bin', 'c8.js'), ...c8, '--reports-dir', directory, ...suite];
   // Of a function that comes from the compile cache V8 counts less exactly, or nothing.
   const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' };
   const code = await new Promise<number | null>((resolve, reject) => {

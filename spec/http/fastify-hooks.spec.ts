@@ -1,10 +1,10 @@
 import test from 'ava';
 import fastifyFramework, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import { fastify } from '../../lib/http/fastify.ts';
+import { fastify, transactional } from '../../lib/http/fastify.ts';
 import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
 import { gate } from '../support/gate.ts';
-import { openItems, refusal } from '../support/items.ts';
-import { allEnded, eventually, isIdle, labels, listening, rawClient, watchScopes } from './support.ts';
+import { namesIn, openItems, refusal } from '../support/items.ts';
+import { allEnded, eventually, insertHere, isIdle, labels, listening, rawClient, watchScopes } from './support.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -242,4 +242,32 @@ test('Fastify: closing the app waits for the request in hand, and its scope ends
   t.is(await (await answer).text(), '1');
   await closing;
   await isIdle(t, pool);
+});
+
+test('Fastify: a handler that is no async function is committed or rolled back by what it returns or throws', async (t) => {
+  const pool = await openItems(t);
+  const app = fastifyFramework();
+  await app.register(fastify, { pool });
+  app.post(
+    '/returns',
+    transactional(pool, () => {
+      insertHere(pool, 'returned');
+      return { sent: 1 };
+    }),
+  );
+  app.post(
+    '/throws',
+    transactional(pool, () => {
+      insertHere(pool, 'thrown');
+      throw Object.assign(new Error('no such item'), { statusCode: 404 });
+    }),
+  );
+  const returned = await app.inject({ method: 'POST', url: '/returns' });
+  t.deepEqual([returned.statusCode, returned.json()], [200, { sent: 1 }]);
+  const thrown = await app.inject({ method: 'POST', url: '/throws' });
+  t.is(thrown.statusCode, 404);
+  t.like(thrown.json(), { message: 'no such item' });
+  t.deepEqual(await namesIn(pool), ['returned']);
+  await isIdle(t, pool);
+  await app.close();
 });

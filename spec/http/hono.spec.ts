@@ -7,6 +7,10 @@ import { hono } from '../../lib/http/hono.ts';
 import { node } from '../../lib/http/node.ts';
 import { gate } from '../support/gate.ts';
 import { namesIn, openItems, refusal } from '../support/items.ts';
+import { withHono } from './frameworks-b.ts';
+import { abortSuite } from './suite-abort-b.ts';
+import { streamSuite } from './suite-stream-b.ts';
+import { transactionalSuite } from './suite-transactional-b.ts';
 import { held, insertHere, isIdle, labels, listening, rejection, serve } from './support-b.ts';
 
 async function start(t: ExecutionContext, app: Pick<Hono, 'fetch'>): Promise<string> {
@@ -198,3 +202,9 @@ test('work that outlives its request is refused, and does not hold up the next o
   t.like(await leftOver.passed, refusal('SCOPE_ENDED'));
   t.is(await (await fetch(`${url}/next`)).text(), 'next');
 });
+
+abortSuite(withHono);
+
+streamSuite(withHono);
+
+transactionalSuite(withHono);

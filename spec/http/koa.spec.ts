@@ -3,6 +3,10 @@ import Koa, { type Middleware } from 'koa';
 import { koa } from '../../lib/http/koa.ts';
 import { gate } from '../support/gate.ts';
 import { insert, namesIn, openItems, refusal } from '../support/items.ts';
+import { withKoa } from './frameworks-b.ts';
+import { abortSuite } from './suite-abort-b.ts';
+import { streamSuite } from './suite-stream-b.ts';
+import { transactionalSuite } from './suite-transactional-b.ts';
 import { held, insertHere, isIdle, rejection, serve } from './support-b.ts';
 
 /** An application that complains to nobody, with these middlewares. */
@@ -225,3 +229,9 @@ test('what is no option, and what is no value of one, is refused when the applic
     t.throws(() => koa(pool, options as never), refusal('OPTIONS'));
   }
 });
+
+abortSuite(withKoa);
+
+streamSuite(withKoa);
+
+transactionalSuite(withKoa);

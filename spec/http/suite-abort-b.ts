@@ -9,12 +9,15 @@ function isAbort(error: unknown): boolean {
   return (error as { code?: unknown }).code === 'ABORT_ERR';
 }
 
+/** What is to happen at once may take a busy machine seconds. */
+const patient = { acquireTimeout: 20_000 };
+
 /** What must hold of a client that goes away, whatever the framework. */
 export function abortSuite(framework: Framework): void {
   const { name } = framework;
 
   test(`${name}: a client that is gone before the scope is opened costs no connection`, async (t) => {
-    const pool = await openItems(t, { max: 1 });
+    const pool = await openItems(t, { ...patient, max: 1 });
     const [coming, gone] = [gate(), gate()];
     const refused = gate<Error>();
     const before = () => {
@@ -37,7 +40,7 @@ export function abortSuite(framework: Framework): void {
 
   for (const eager of [false, true]) {
     test(`${name}: a client that goes away while its request waits for a connection${eager ? ' before the handler' : ''} no longer waits`, async (t) => {
-      const pool = await openItems(t, { max: 1 });
+      const pool = await openItems(t, { ...patient, max: 1 });
       const refused = gate<Error>();
       let calls = 0;
       const site = await framework.serve(t, pool, { eager }, async () => {
@@ -60,7 +63,7 @@ export function abortSuite(framework: Framework): void {
   }
 
   test(`${name}: a client that goes away in the middle of what it sends gives the connection back`, async (t) => {
-    const pool = await openItems(t, { max: 1 });
+    const pool = await openItems(t, { ...patient, max: 1 });
     const refused = gate<Error>();
     const site = await framework.serve(t, pool, { eager: true }, async ({ body }) => {
       const error = await rejection(body());
@@ -76,7 +79,7 @@ export function abortSuite(framework: Framework): void {
   });
 
   test(`${name}: a handler that goes on when its client is gone has no connection any more`, async (t) => {
-    const pool = await openItems(t, { max: 1 });
+    const pool = await openItems(t, { ...patient, max: 1 });
     const [begun, gone] = [gate(), gate()];
     const refusals: unknown[] = [];
     const over = gate();
@@ -109,7 +112,7 @@ export function abortSuite(framework: Framework): void {
   });
 
   test(`${name}: the transaction of a client that is gone is undone at once, while its handler hangs`, async (t) => {
-    const pool = await openItems(t);
+    const pool = await openItems(t, patient);
     const [begun, gone] = [gate(), gate()];
     const late = gate<unknown>();
     const site = await framework.serve(t, pool, { transactional: {} }, async () => {
@@ -134,7 +137,7 @@ export function abortSuite(framework: Framework): void {
   });
 
   test(`${name}: a transaction that waits for its turn to write no longer does so when its client is gone`, async (t) => {
-    const pool = await openItems(t);
+    const pool = await openItems(t, patient);
     const site = await framework.serve(t, pool, { transactional: {} }, async () => {
       t.fail('It has begun');
       return 'nobody hears';
@@ -152,7 +155,7 @@ export function abortSuite(framework: Framework): void {
   });
 
   test(`${name}: a client that stops reading a stream and goes away ends the stream and the scope`, async (t) => {
-    const pool = await openItems(t, { max: 1 });
+    const pool = await openItems(t, { ...patient, max: 1 });
     const ended = gate();
     let pieces = 0;
     const endless = async function* endless() {
@@ -179,7 +182,7 @@ export function abortSuite(framework: Framework): void {
   });
 
   test(`${name}: a client that goes away with a response that is complete but not read gives the connection back`, async (t) => {
-    const pool = await openItems(t, { max: 1 });
+    const pool = await openItems(t, { ...patient, max: 1 });
     const site = await framework.serve(t, pool, { eager: true }, async () => 'x'.repeat(2 ** 25));
     const closed = site.closed();
     const client = await rawRequest(t, site, 'GET', '/');
@@ -191,7 +194,7 @@ export function abortSuite(framework: Framework): void {
   });
 
   test(`${name}: one socket serves request after request, each with a scope of its own`, async (t) => {
-    const pool = await openItems(t, { max: 1 });
+    const pool = await openItems(t, { ...patient, max: 1 });
     const { acquired } = pool.stats().counters;
     const site = await framework.serve(t, pool, {}, async () => {
       await pool.connection();

@@ -137,7 +137,7 @@ test('what was left by a lease that nobody holds any more does not reach the nex
     db.function('stray', () => 7);
   };
   await lose();
-  t.true(await collected(() => pool.stats().leased === 0, 400));
+  t.true(await collected(() => pool.stats().leased === 0));
   t.deepEqual(await pool.withConnection(fingerprint), before);
   t.deepEqual(
     dirt.map(({ traces }) => traces),

@@ -1,9 +1,13 @@
 import test, { type ExecutionContext } from 'ava';
-import type { LeasedDatabase } from '../../lib/index.ts';
+import type { LeasedDatabase, SqlitePool } from '../../lib/index.ts';
+import { temporaryDirectory, temporaryFile } from '../support/files.ts';
 import { onlyConnection } from '../support/sqlite.ts';
 import { auditedPool, fingerprint, isIdle } from './fingerprint.ts';
 import { handOns } from './hand-ons.ts';
+import { kinds } from './kinds.ts';
+import { leavesNothing, leavings, statements } from './leavings.ts';
 import { judged } from './pragmas.ts';
+import { type Leave, statementWays, type Way, ways } from './ways.ts';
 
 /** What a setting that has no name to be read by does. */
 const effects: Readonly<Record<string, (db: LeasedDatabase) => unknown>> = {
@@ -106,3 +110,101 @@ test('every pragma that is read leaves nothing, and the connection stays', async
   t.deepEqual(dirt, []);
   t.is(pool.stats().counters.opened, 1);
 });
+
+// A read-only pool has connections with a state of their own, though none can write to the file.
+
+/** These are what they are by writing to the file. */
+const writing = new Set(['a transaction that holds the write lock']);
+
+// SQLite would not do these without writing to the file.
+const unchangeable = new Set(['journal_mode']);
+
+for (const [name, { onOpen, leave, shows, traces }] of Object.entries(kinds)) {
+  if (writing.has(name)) continue;
+  test.serial(`${name} does not reach the next holder of a read-only pool`, async (t) => {
+    for (const way of ['an idle connection', 'a waiter', 'a snapshot']) {
+      const [file, directory] = [temporaryFile(t), temporaryDirectory(t)];
+      const writer = auditedPool(t, { onOpen: (db) => onOpen?.(db, directory) }, file);
+      await writer.pool.withConnection(() => 0);
+      const { pool, dirt } = auditedPool(t, { readonly: true, onOpen: (db) => onOpen?.(db, directory) }, file);
+      const look = (db: LeasedDatabase) => ({ shown: shows(db), ...fingerprint(db) });
+      const { run } = handOns[way] ?? t.fail();
+      const before = await run(pool, () => {}, look);
+      const leaving = (db: LeasedDatabase) => {
+        const was = shows(db);
+        leave(db, directory);
+        t.notDeepEqual(shows(db), was, `${way}: it was there`);
+      };
+      t.deepEqual(await run(pool, leaving, look), before, way);
+      t.deepEqual(
+        dirt.map((event) => event.traces),
+        [traces],
+        way,
+      );
+      isIdle(t, pool, way);
+      t.deepEqual(writer.dirt, []);
+      await pool.close();
+      await writer.pool.close();
+    }
+  });
+}
+
+test('no pragma that was set shows to the next holder of a read-only pool', async (t) => {
+  const file = temporaryFile(t);
+  await auditedPool(t, {}, file).pool.withConnection(() => 0);
+  const { pool, dirt } = auditedPool(t, { readonly: true }, file);
+  const before = await pool.withConnection(fingerprint);
+  let set = 0;
+  for (const [name, { value }] of judged('connection')) {
+    if (unchangeable.has(name)) continue;
+    await pool.withConnection((db) => db.pragma(`${name} = ${value}`));
+    t.deepEqual(await pool.withConnection(fingerprint), before, name);
+    t.deepEqual(dirt.at(-1)?.traces, [`pragma ${name}`]);
+    set++;
+  }
+  t.is(dirt.length, set);
+});
+
+const table = 'temporary table stray';
+
+// A transaction that is rolled back takes its temporary tables with it, and nothing else of all this.
+const undoesTables = /rolled back|that fails|nobody ended/;
+
+async function byWay(t: ExecutionContext, name: string, way: Way): Promise<void> {
+  const isSnapshot = name === 'a snapshot';
+  if (isSnapshot) {
+    const making = way(auditedPool(t).pool, (db) => leavings[table]?.(db));
+    await t.throwsAsync(making, { code: 'ERR_LEASEHOLD_READ_ONLY' }, 'A snapshot has no temporary tables');
+  }
+  const left = Object.entries(leavings).filter(([trace]) => !(isSnapshot && trace === table));
+  const traces = left.map(([trace]) => trace).filter((trace) => !(undoesTables.test(name) && trace === table));
+  const leaveAll: Leave = (db) => {
+    for (const [, leave] of left) leave(db);
+  };
+  await leavesNothing(t, (pool) => way(pool, leaveAll), traces);
+}
+
+for (const [name, way] of Object.entries(ways)) {
+  test.serial(`what is left by way of ${name} does not reach the next holder`, (t) => byWay(t, name, way));
+}
+
+for (const [name, way] of Object.entries(statementWays)) {
+  test.serial(`what is left by ${name} does not reach the next holder`, async (t) => {
+    for (const [sql, trace] of Object.entries(statements)) await leavesNothing(t, (pool) => way(pool, sql), [trace]);
+  });
+}
+
+// These refuse what returns no rows. By then a pragma has been set.
+const asking: Readonly<Record<string, (pool: SqlitePool, sql: string) => Promise<unknown>>> = {
+  'pool.get()': (pool, sql) => pool.get(sql),
+  'pool.all()': (pool, sql) => pool.all(sql),
+};
+
+for (const [name, ask] of Object.entries(asking)) {
+  test.serial(`what is left by ${name} does not reach the next holder, also where the call fails`, async (t) => {
+    await leavesNothing(t, (pool) => ask(pool, 'PRAGMA journal_size_limit = 4096'), ['pragma journal_size_limit']);
+    const failing = (pool: SqlitePool) =>
+      t.throwsAsync(ask(pool, 'PRAGMA cache_size = 321'), { message: /does not return data/ });
+    await leavesNothing(t, failing, ['pragma cache_size']);
+  });
+}

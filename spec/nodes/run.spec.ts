@@ -77,6 +77,7 @@ test('a run tells what failed, also where a file ended with the whole process', 
   const directory = temporaryDirectory(t);
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'), 'junction');
   writeFileSync(join(directory, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(directory, 'ava.config.js'), "export default { files: ['spec/*.spec.js'] };");
   mkdirSync(join(directory, 'spec'));
   const write = (name: string, text: string) =>
     writeFileSync(join(directory, 'spec', `${name}.spec.js`), `import test from 'ava';\n${text}\n`);
@@ -84,7 +85,7 @@ test('a run tells what failed, also where a file ended with the whole process', 
     'some',
     "test('right', (t) => t.pass());\ntest('wrong', (t) => t.fail('so it is'));\ntest.skip('left', () => {});",
   );
-  const suite = { node: process.execPath, root: directory, environment: process.env };
+  const suite = { node: process.execPath, root: directory, environment: process.env, config: 'ava.config.js' };
   const counted: number[] = [];
   const told: string[] = [];
   const observer = {
@@ -109,7 +110,7 @@ test('a run tells what failed, also where a file ended with the whole process', 
     told,
     ['wrong', ...gone.failures, ...none.failures].map((each) => (typeof each === 'string' ? each : each.title)),
   );
-  t.deepEqual(readdirSync(directory).toSorted(), ['node_modules', 'package.json', 'spec']);
+  t.deepEqual(readdirSync(directory).toSorted(), ['ava.config.js', 'node_modules', 'package.json', 'spec']);
 });
 
 test('the summary is a table', (t) => {

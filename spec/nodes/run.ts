@@ -15,12 +15,12 @@ async function runPart(part: Part, command: Command): Promise<Row> {
   const files = filesOf(part.id, command.files);
   const environment = environmentFor(found, part.flag);
   progress.say(`${title}: ${part.summary}`);
-  const run = (place: string, names: readonly string[]) =>
-    follow(title, { node: found.path, root: place, environment, files: names });
-  if (!part.compiled) return toRow(part.id, found.version, await run(root, files));
+  const run = (place: string, names: readonly string[], config: string) =>
+    follow(title, { node: found.path, root: place, environment, files: names, config });
+  if (!part.compiled) return toRow(part.id, found.version, await run(root, files, join('spec', 'ava.config.js')));
   const compiled = await compile();
   try {
-    return toRow(part.id, found.version, await run(compiled.root, files.map(compiledName)));
+    return toRow(part.id, found.version, await run(compiled.root, files.map(compiledName), 'ava.config.js'));
   } finally {
     compiled.remove();
   }

@@ -12,8 +12,8 @@ export interface Suite {
   readonly environment: NodeJS.ProcessEnv;
   /** Files to run, all where there are none. */
   readonly files: readonly string[];
-  /** Where it is not the one of `root`. */
-  readonly config?: string;
+  /** Path of ava's, relative to `root`. */
+  readonly config: string;
 }
 
 export interface Outcome {
@@ -39,7 +39,7 @@ export async function runSuite(suite: Suite, { onTest, onFailure }: Observer): P
   const { node, root, environment, files, config } = suite;
   const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.js');
   // Nothing about them is less true on a machine that is busy with more than one of these runs.
-  const args = [ava, '--tap', '--timeout=3m', ...(config === undefined ? [] : ['--config', config]), ...files];
+  const args = [ava, '--tap', '--timeout=3m', '--config', config, ...files];
   const start = performance.now();
   const child = spawn(node, args, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   const reader = new TapReader(onFailure);

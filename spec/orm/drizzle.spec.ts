@@ -202,7 +202,7 @@ test('a row is not returned for a write whose commit has failed', async (t) => {
 });
 
 test('an error of Leasehold is not wrapped: its code is there, and no value in its message', async (t) => {
-  const { db, pool } = await openShop(t, { max: 1, acquireTimeout: 20 });
+  const { db, pool } = await openShop(t, { max: 1, acquireTimeout: 500 });
   const holder = await pool.acquire();
   t.is(await codeOf(db.select().from(customers)), 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT');
   t.is(await codeOf(db.query.customers.findMany()), 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT');

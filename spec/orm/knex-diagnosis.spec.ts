@@ -75,7 +75,7 @@ for (const [what, asking] of Object.entries(ways)) {
 }
 
 test('while a transaction waits for its turn to write, the stack of the one that has it leads to who asked for that', async (t) => {
-  const { pool, db } = await openKnex(t, { leakThreshold: 60_000, acquireTimeout: 30 });
+  const { pool, db } = await openKnex(t, { leakThreshold: 60_000, acquireTimeout: 500 });
   const trx = await (async function asking() {
     return db.transaction();
   })();

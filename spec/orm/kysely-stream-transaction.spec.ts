@@ -54,7 +54,7 @@ test('nor is the second of two that wait, for one that was begun when the first 
 });
 
 test('when none waits any more, streams are read as they are asked for again', async (t) => {
-  const { pool, db } = await openKysely(t, { acquireTimeout: 50 });
+  const { pool, db } = await openKysely(t, { acquireTimeout: 500 });
   await add(db, 'a', 'b', 'c');
   const writer = await pool.openTransaction().begun;
   await pool.withConnection(async (handle) => {

@@ -196,7 +196,7 @@ test('a stream of what writes does all of it first, in its turn, and then gives 
 });
 
 test('where there is one connection for all, what the loop wants beside it is refused in time, and writes go on', async (t) => {
-  const { pool, db } = await openKysely(t, { max: 1, acquireTimeout: 50 });
+  const { pool, db } = await openKysely(t, { max: 1, acquireTimeout: 500 });
   await add(db, 'a', 'b');
   await pool.withScope(
     async () => {

@@ -216,7 +216,7 @@ test('what reaches the driver when its transaction has ended is refused, where K
 });
 
 test('a transaction that can not begin in time is refused, and says who holds the lane', async (t) => {
-  const { pool, db } = await openKysely(t, { acquireTimeout: 50 });
+  const { pool, db } = await openKysely(t, { acquireTimeout: 500 });
   const begun = gate();
   const end = gate();
   const holding = pool.withScope(

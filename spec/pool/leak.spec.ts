@@ -128,3 +128,16 @@ test('a handle that is kept, or was released, is not taken for lost', async (t) 
   t.is(kept.use(), 1);
   t.is(pool.stats().leased, 1);
 });
+
+// Its release is then counted as a second one.
+test('a listener that is told of a lost lease may take away what is overdue, that one too', async (t) => {
+  const { pool, clock, driver } = fakePool(t, { max: 1 });
+  const taken: number[] = [];
+  pool.on('leak', () => taken.push(pool.closeOverdue(0)));
+  await lose(() => pool.acquire());
+  await clock.pass(1000);
+  t.true(await collected(() => taken.length > 0));
+  t.deepEqual(taken, [1]);
+  t.like(pool.stats(), { leased: 0, size: 0, counters: { leaks: 1, released: 1, doubleReleases: 0 } });
+  t.is(driver.connections.size, 0);
+});

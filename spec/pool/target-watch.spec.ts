@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { PoolEvents } from '../../lib/events.ts';
-import { type FakeConnection, type FakeHandle, fakePool, type TestContext } from '../support/driver.ts';
+import { type FakeConnection, FakeDriver, type FakeHandle, fakePool, type TestContext } from '../support/driver.ts';
 
 const gone = 'the target is gone';
 
@@ -56,6 +56,22 @@ test('a connection in use goes on, and is closed when it comes back', async (t) 
   t.is(told.length, 1);
 });
 
+test('a connection in use is retired once, however often its target is looked at before it comes back', async (t) => {
+  const { pool, driver, clock, handles, told, closed, replace } = await watched(t, 1);
+  replace();
+  for (let look = 0; look < 3; look++) {
+    await clock.pass(1000);
+    await (await pool.acquire()).release();
+  }
+  t.deepEqual(
+    told.map(({ retired }) => retired),
+    [1],
+  );
+  await handles[0]?.release();
+  t.deepEqual(closed, [`1 ${gone}`]);
+  t.is(driver.opens, 2);
+});
+
 test('one that is handed on without ever being idle is found, too', async (t) => {
   const { pool, clock, handles, closed, replace } = await watched(t, 4);
   const waiting = pool.acquire();
@@ -85,4 +101,35 @@ test('tryAcquire finds it as well', async (t) => {
   replace();
   await clock.pass(1000);
   t.is(pool.tryAcquire()?.use(), 2);
+});
+
+test('connections to what was replaced are closed, though nobody listens for it', async (t) => {
+  const { pool, driver, clock } = fakePool(t, { max: 2 });
+  const [first, second] = [await pool.acquire(), await pool.acquire()];
+  await first.release();
+  driver.outdated = ({ id }) => (id <= 2 ? 'it was replaced' : undefined);
+  await clock.pass(1000);
+  const db = await pool.acquire();
+  t.is(db.use(), 3, 'the idle one is not lent again');
+  await second.release();
+  t.deepEqual(
+    [...driver.connections].map(({ id }) => id),
+    [3],
+    'and the other closed when it comes back',
+  );
+  await db.release();
+  t.like(pool.stats(), { size: 1, idle: 1, counters: { closed: 2 } });
+});
+
+test('a driver that can not tell whether its database was replaced keeps its connections', async (t) => {
+  const driver: { outdated?: unknown } = new FakeDriver();
+  driver.outdated = undefined;
+  const { pool, clock } = fakePool(t, { max: 1 }, driver as FakeDriver);
+  for (let round = 0; round < 3; round++) {
+    const db = await pool.acquire();
+    t.is(db.use(), 1);
+    await db.release();
+    await clock.pass(2000);
+  }
+  t.like(pool.stats().counters, { opened: 1, closed: 0 });
 });

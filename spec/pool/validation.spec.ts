@@ -99,6 +99,22 @@ test('tryAcquire does not wait for a validation: whoever comes next has the conn
   t.is(pool.tryAcquire()?.use(), 1);
 });
 
+test('where one is of no use, those that were used since are kept', async (t) => {
+  const { pool, clock, driver, looks, discarded } = validating(t, { order: 'fifo' });
+  const [old, recent] = [await pool.acquire(), await pool.acquire()];
+  await old.release();
+  await clock.pass(30_000);
+  await recent.release();
+  driver.beforeValidate = ({ id }) => {
+    looks.push(id);
+    throw new Error('no answer');
+  };
+  t.is((await pool.acquire()).use(), 2);
+  t.deepEqual(looks, [1]);
+  t.deepEqual(discarded, ['1 validate']);
+  t.like(pool.stats(), { size: 1, counters: { opened: 2 } });
+});
+
 test('where one is of no use, the others that were idle for as long are closed with it', async (t) => {
   const { pool, clock, driver, looks } = validating(t, { max: 4 });
   const all = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire(), pool.acquire()]);

@@ -4,6 +4,9 @@ import { to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import { openPostgres } from '../support/postgres-items.ts';
 
+/** What nobody wakes. */
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+
 /** Each answer is that of its own question, also on the connection that the holder before has left. */
 async function answersItself(t: Parameters<typeof openPostgres>[0], pool: Awaited<ReturnType<typeof openPostgres>>) {
   for (let number = 1; number <= 5; number++) {
@@ -41,9 +44,8 @@ test('so does one whose end and the server’s own error cross on their way', as
       .withConnection(async (db) => {
         const rows = db.iterate('SELECT generate_series(1, 1000)', [], { batch: 1 });
         await rows.next();
-        // The error is there, and not read yet.
-        const end = performance.now() + 38 + (round % 10) / 2;
-        while (performance.now() < end);
+        // The thread sleeps, so that the error is there, and not read yet.
+        Atomics.wait(nobody, 0, 0, 38 + (round % 10) / 2);
       })
       .catch(() => {});
     await answersItself(t, pool);

@@ -3,6 +3,7 @@ import { createPool } from '../../lib/index.ts';
 import { postgres } from '../../lib/postgres.ts';
 import { postgresUrl } from '../support/postgres.ts';
 import { insertion, openPostgres, withItems } from '../support/postgres-items.ts';
+import { proxyTo } from '../support/postgres-proxy.ts';
 
 test('a named statement that the server has refused costs no later transaction anything', async (t) => {
   const { pool, names } = await withItems(t, { max: 1, statementCache: 1 });
@@ -120,4 +121,49 @@ test('a password function that fails with nothing at all fails the open', async 
   await using pool = createPool(target, { acquireTimeout: 500 });
   const error = await t.throwsAsync<Error & { code?: string }>(pool.query('SELECT 1'));
   t.regex(error?.code ?? '', /^ERR_LEASEHOLD_/);
+});
+
+test('a part that is aborted on its way to its savepoint has nothing cancelled: that would cost all around it', async (t) => {
+  const url = new URL(await postgresUrl(t));
+  const proxy = await proxyTo(t, Number(url.port));
+  url.port = `${proxy.port}`;
+  await using pool = createPool(postgres(url), { max: 1 });
+  await pool.transaction(async (tx) => {
+    const abort = new AbortController();
+    const part = pool.transaction((inner) => inner.query('SELECT 1'), { signal: abort.signal });
+    await Promise.resolve();
+    abort.abort();
+    await t.throwsAsync(part, { name: 'AbortError' });
+    t.deepEqual((await tx.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
+  });
+  t.is(proxy.accepted, 1, 'a cancel request has a connection of its own');
+});
+
+test('a deferrable snapshot that does not come in time is given up', async (t) => {
+  const { pool } = await withItems(t);
+  await pool.query(insertion, ['there']);
+  // So that none has to be opened within the time.
+  await Promise.all([pool.query('SELECT pg_sleep(0.01)'), pool.query('SELECT pg_sleep(0.01)')]);
+  await pool.transaction(
+    async (tx) => {
+      await tx.query('SELECT * FROM item');
+      await tx.query(insertion, ['meanwhile']);
+      const options = { isolation: 'serializable', deferrable: true, nesting: 'separate', timeout: 1000 } as const;
+      const waiting = pool.read(() => t.fail(), options);
+      t.like(await t.throwsAsync(waiting, { name: 'AbortError' }), { cause: { name: 'TimeoutError' } });
+    },
+    { isolation: 'serializable' },
+  );
+  t.like(pool.stats(), { leased: 0, waiting: 0 });
+});
+
+test('the stack of an error leads to the loop that reads', async (t) => {
+  const pool = await openPostgres(t);
+  async function whoReads(): Promise<void> {
+    await pool.withConnection(async (db) => {
+      for await (const _ of db.iterate('SELECT nonsense')) t.fail();
+    });
+  }
+  const error = await t.throwsAsync(whoReads(), { code: '42703' });
+  t.regex(error?.stack ?? '', /hazards\.spec/);
 });

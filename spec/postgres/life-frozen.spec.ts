@@ -44,6 +44,27 @@ test('a host that takes connections and says nothing costs `connectTimeout`, the
   t.is(proxy.accepted, 1);
 });
 
+test('the `connectionTimeoutMillis` of the configuration counts instead of `connectTimeout`', async (t) => {
+  const clock = new FakeClock();
+  const { proxy, config } = await proxied(t, true);
+  proxy.freeze();
+  const options = { connectTimeout: 1000, acquireTimeout: Infinity };
+  const pool = new PostgresPool(readHosts({ ...config, connectionTimeoutMillis: 60_000 }), options, clock);
+  t.teardown(() => pool.close({ timeout: 0 }));
+  let isServed = false;
+  const call = pool.query('SELECT 1 AS one').finally(() => {
+    isServed = true;
+  });
+  await settled();
+  await clock.pass(59_000);
+  // More time than the second host would need.
+  const good = openPool(t, { ...config, hosts: [config.hosts?.[1] ?? ''] });
+  for (let count = 0; count < 20; count++) await good.query('SELECT 1');
+  t.false(isServed, 'the first host is still waited for');
+  await clock.pass(1000);
+  t.deepEqual((await call).rows, [{ one: 1 }]);
+});
+
 test('a host that falls silent when it is asked for its role costs `connectTimeout`, too', async (t) => {
   const { proxy, config } = await proxied(t, true);
   class Frozen extends (await import('pg')).Client {
@@ -82,7 +103,7 @@ test('a call with more time than the pool gives waits for it where no host answe
 
 test('a query that was aborted while nobody answers is given up after `cancelTimeout`', async (t) => {
   const { proxy, config } = await proxied(t, true);
-  const pool = openPool(t, config, { cancelTimeout: 100, connectTimeout: 1500, acquireTimeout: Infinity });
+  const pool = openPool(t, config, { cancelTimeout: 100, connectTimeout: 4000, acquireTimeout: Infinity });
   const abort = new AbortController();
   const closed = new Promise((resolve) => pool.once('close', resolve));
   await pool.withConnection(async (db) => {

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { createPool } from '../../lib/index.ts';
 import { type PostgresPool, type PostgresPoolOptions, postgres } from '../../lib/postgres.ts';
+import { listenOnLoopback } from '../support/loopback.ts';
 import { postgresUrl } from '../support/postgres.ts';
+import { proxyTo } from '../support/postgres-proxy.ts';
 
 function openPool(t: ExecutionContext, url: string, options: PostgresPoolOptions = {}): PostgresPool {
   const pool = createPool(postgres(url), { name: 'app', ...options });
@@ -17,22 +19,6 @@ async function urlWith(t: ExecutionContext, change: (url: URL) => void): Promise
   url.username = 'postgres';
   change(url);
   return url.href;
-}
-
-/** Something that is no PostgreSQL. */
-async function stranger(t: ExecutionContext, talk: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>();
-  const listener = createServer((socket) => {
-    sockets.add(socket.on('error', () => {}));
-    talk(socket);
-  }).listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy();
-    listener.close();
-    await once(listener, 'close');
-  });
-  return (listener.address() as AddressInfo).port;
 }
 
 const refusals: readonly (readonly [what: string, cause: string, change: (url: URL) => void])[] = [
@@ -83,14 +69,16 @@ test('a server that does not speak TLS is told at once where it was asked for', 
 });
 
 test('somebody else at the port is waited for until the deadline, as if the server was about to come', async (t) => {
-  const web = await stranger(t, (socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')));
-  const silent = await stranger(t, (socket) => void socket.write('SSH-2.0-OpenSSH_9.6\r\n'));
-  for (const [port, cause] of [
-    [web, /terminated/],
-    [silent, /timeout/],
+  const web = await listenOnLoopback(t, (socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+  );
+  const silent = await listenOnLoopback(t, (socket) => void socket.write('SSH-2.0-OpenSSH_9.6\r\n'));
+  for (const [port, connectTimeout, cause] of [
+    [web, 50_000, /terminated/],
+    [silent, 100, /timeout/],
   ] as const) {
-    const pool = openPool(t, `postgres://postgres:s3cret@127.0.0.1:${port}/app`, { connectTimeout: 100 });
-    const error = await t.throwsAsync(pool.query('SELECT 1', [], { timeout: 400 }), {
+    const pool = openPool(t, `postgres://postgres:s3cret@127.0.0.1:${port}/app`, { connectTimeout });
+    const error = await t.throwsAsync(pool.query('SELECT 1', [], { timeout: 1000 }), {
       code: 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT',
     });
     t.regex(String(error?.cause), cause);
@@ -111,4 +99,39 @@ test('a refusal of one call does not keep the next from being served', async (t)
   await t.throwsAsync(pool.query('SELECT 1'), { code: 'ERR_LEASEHOLD_OPEN' });
   ({ password } = url);
   t.deepEqual((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
+});
+
+/** A port at which nobody listens: it was somebody's until now. */
+async function deadPort(): Promise<number> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  listener.close();
+  await once(listener, 'close');
+  return port;
+}
+
+/** How many connections are tried for in 1.5 s. */
+async function attempts(t: ExecutionContext, waiters: number, options: PostgresPoolOptions): Promise<number> {
+  const proxy = await proxyTo(t, await deadPort());
+  const target = postgres(`postgres://somebody:secret@127.0.0.1:${proxy.port}/app`);
+  const pool = createPool(target, { acquireTimeout: 1500, ...options });
+  t.teardown(() => pool.close({ timeout: 0 }));
+  const calls = Array.from({ length: waiters }, () =>
+    t.throwsAsync(pool.query('SELECT 1'), { code: 'ERR_LEASEHOLD_ACQUIRE_TIMEOUT' }),
+  );
+  await Promise.all(calls);
+  return proxy.accepted;
+}
+
+test('a server that is down is tried again after pauses that grow', async (t) => {
+  const count = await attempts(t, 1, { max: 1 });
+  // At least 25, 50, 100, 200, 400, 500 ms between them.
+  t.true(count >= 2 && count <= 7, String(count));
+});
+
+test('it is not tried more often where many wait', async (t) => {
+  const count = await attempts(t, 40, { max: 10 });
+  // All may have begun before the first failed.
+  t.true(count >= 2 && count <= 10 + 6, String(count));
 });

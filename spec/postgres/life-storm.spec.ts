@@ -6,9 +6,10 @@ import test, { type ExecutionContext } from 'ava';
 import { Client } from 'pg';
 import { Random } from '../soak/random.ts';
 import { postgresUrl } from '../support/postgres.ts';
+import { UsageError } from '../support/tool.ts';
 import { Bank } from './storm/bank.ts';
 import { Findings } from './storm/findings.ts';
-import { readOptions, UsageError } from './storm/options.ts';
+import { readOptions } from './storm/options.ts';
 
 const program = fileURLToPath(new URL(`storm/run${extname(import.meta.url)}`, import.meta.url));
 

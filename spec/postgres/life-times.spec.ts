@@ -6,32 +6,19 @@ import type { PostgresPoolOptions } from '../../lib/postgres.ts';
 import { FakeClock } from '../support/clock.ts';
 import { gate, settled } from '../support/gate.ts';
 import { postgresUrl } from '../support/postgres.ts';
+import { closes, fill } from '../support/postgres-handle.ts';
 
 async function openPool(t: ExecutionContext, options: PostgresPoolOptions) {
   const url = await postgresUrl(t);
   const clock = new FakeClock();
   const pool = new PostgresPool(readHosts(url), { name: 'app', validateAfter: Infinity, ...options }, clock);
   t.teardown(() => pool.close({ timeout: 0 }));
-  const fill = async (count: number) => {
-    const leases = await Promise.all(Array.from({ length: count }, () => pool.acquire()));
-    for (const lease of leases) lease.release();
-  };
-  return { url, clock, pool, fill };
-}
-
-/** Resolves with the reasons once `count` connections have been closed. */
-function closes(pool: PostgresPool, count: number): Promise<string[]> {
-  const { passed, open } = gate<string[]>();
-  const reasons: string[] = [];
-  pool.on('close', ({ reason }) => {
-    if (reasons.push(reason) === count) open(reasons);
-  });
-  return passed;
+  return { url, clock, pool };
 }
 
 test('connections live for `maxLifetime` less up to 5 %, not all for the same time', async (t) => {
-  const { clock, pool, fill } = await openPool(t, { max: 8, maxLifetime: 1_000_000, idleTimeout: Infinity });
-  await fill(8);
+  const { clock, pool } = await openPool(t, { max: 8, maxLifetime: 1_000_000, idleTimeout: Infinity });
+  await fill(pool, 8);
   clock.advance(949_000);
   t.is(pool.stats().idle, 8);
   const closed = closes(pool, 8);
@@ -59,9 +46,9 @@ test('the end of its lifetime takes a connection from nobody', async (t) => {
 });
 
 test('what has been idle for `idleTimeout` is closed down to `min`', async (t) => {
-  const { clock, pool, fill } = await openPool(t, { max: 5, min: 2, idleTimeout: 10_000 });
+  const { clock, pool } = await openPool(t, { max: 5, min: 2, idleTimeout: 10_000 });
   await pool.ready();
-  await fill(5);
+  await fill(pool, 5);
   const closed = closes(pool, 3);
   clock.advance(12_000);
   t.deepEqual(await closed, ['idleTimeout', 'idleTimeout', 'idleTimeout']);

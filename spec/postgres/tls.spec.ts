@@ -1,12 +1,12 @@
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createPool } from '../../lib/index.ts';
 import { type PostgresConfig, type PostgresPool, postgres } from '../../lib/postgres.ts';
 import { temporaryDirectory } from '../support/files.ts';
 import { gate } from '../support/gate.ts';
+import { listenOnLoopback } from '../support/loopback.ts';
 import { makeCertificates } from '../support/postgres-certificates.ts';
 import { launchServer } from '../support/postgres-server.ts';
 
@@ -29,20 +29,13 @@ async function isEncrypted(pool: PostgresPool): Promise<unknown> {
 /** A port that leads to the server, and the request with which each connection there begins. */
 async function listenIn(t: ExecutionContext): Promise<{ port: number; requests: number[] }> {
   const requests: number[] = [];
-  const sockets = new Set<Socket>();
-  const listener = createServer((client) => {
-    const target = connect(server.port, '127.0.0.1');
+  const port = await listenOnLoopback(t, (client) => {
+    const target = connect(server.port, '127.0.0.1').on('error', () => {});
     client.once('data', (chunk) => requests.push(chunk.readUInt32BE(4)));
+    client.once('close', () => target.destroy());
     client.pipe(target).pipe(client);
-    for (const socket of [client, target]) sockets.add(socket.on('error', () => {}));
-  }).listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy();
-    listener.close();
-    await once(listener, 'close');
   });
-  return { port: (listener.address() as AddressInfo).port, requests };
+  return { port, requests };
 }
 
 // The numbers of the protocol, chapter "Message Formats" of the manual.

@@ -113,6 +113,23 @@ test('one of them that fails keeps the others from being committed', async (t) =
   t.deepEqual(await names(), []);
 });
 
+test('a statement that waits behind another is refused when a part that can not be undone alone fails meanwhile', async (t) => {
+  const { pool, names } = await withItems(t);
+  const refused = await t.throwsAsync(
+    pool.transaction(async (tx) => {
+      const sleeping = tx.query('SELECT pg_sleep(0.1)');
+      const queued = t.throwsAsync(tx.query(insertion, ['late']), { code: 'ERR_LEASEHOLD_TRANSACTION_ABORTED' });
+      const part = pool.transaction(() => Promise.reject(new Error('enough')), { nesting: 'join' });
+      await t.throwsAsync(part, { message: 'enough' });
+      await sleeping;
+      await queued;
+    }),
+    { code: 'ERR_LEASEHOLD_TRANSACTION_ABORTED' },
+  );
+  t.like(refused?.cause, { message: 'enough' });
+  t.deepEqual(await names(), []);
+});
+
 test('what runs when the function throws is cancelled, not waited for', async (t) => {
   const pool = await openPostgres(t);
   let sleeping: Promise<unknown> | undefined;

@@ -127,7 +127,11 @@ test('what createPool makes depends on what it is given', async (t) => {
   expectTypeOf(pool).toEqualTypeOf<PostgresPool>();
   await pool.close();
   const target = postgres('postgres://user@127.0.0.1:1/app') as string | ReturnType<typeof postgres>;
+  // As of a configuration that was parsed.
+  const file = JSON.parse('":memory:"');
+  expectTypeOf(() => createPool(file)).returns.toEqualTypeOf<SqlitePool>();
   expectTypeOf(() => createPool(target)).returns.toEqualTypeOf<SqlitePool | PostgresPool>();
+  expectTypeOf<ReturnType<typeof createPool>>().toEqualTypeOf<SqlitePool>();
   const sqlite = createPool(':memory:');
   expectTypeOf(sqlite).toEqualTypeOf<SqlitePool>();
   await sqlite.close();

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { readInteger, readValues, UsageError } from '../support/tool.ts';
 
 /** What a soak is told. */
 export interface SoakOptions {
@@ -13,9 +13,6 @@ export interface SoakOptions {
   readonly file: string | undefined;
   readonly json: string | undefined;
 }
-
-/** What was asked for can not be done. */
-export class UsageError extends Error {}
 
 export const usage = `Usage: npm run soak -- [options]
 
@@ -44,57 +41,34 @@ Exit codes: 0 if all held, 1 for a violation, 2 for bad options.`;
 
 /** What was asked for, `undefined` for the help. @throws UsageError */
 export function readOptions(args: readonly string[], newSeed: () => number): SoakOptions | undefined {
-  const values = parse(args);
+  const string = { type: 'string' } as const;
+  const amounts = {
+    minutes: string,
+    seconds: string,
+    seed: string,
+    processes: string,
+    'kill-every': string,
+    max: string,
+  };
+  const values = readValues(args, { ...amounts, file: string, json: string, help: { type: 'boolean' } });
   if (values.help === true) return undefined;
   if (values.minutes !== undefined && values.seconds !== undefined)
     throw new UsageError('--minutes or --seconds, not both.');
   const minutes = amount('minutes', values.minutes, 1 / 60, 60 * 24 * 7) ?? 1;
   return {
     seconds: amount('seconds', values.seconds, 1, 60 * 60 * 24 * 7) ?? minutes * 60,
-    seed: integer('seed', values.seed, 0, 2 ** 32 - 1) ?? newSeed(),
-    processes: integer('processes', values.processes, 1, 64) ?? 4,
+    seed: readInteger('seed', values.seed, 0, 2 ** 32 - 1) ?? newSeed(),
+    processes: readInteger('processes', values.processes, 1, 64) ?? 4,
     killEvery: amount('kill-every', values['kill-every'], 0.1, 60 * 60 * 24, true) ?? 3,
-    max: integer('max', values.max, 2, 64) ?? 4,
+    max: readInteger('max', values.max, 2, 64) ?? 4,
     file: text('file', values.file),
     json: text('json', values.json),
   };
 }
 
-function parse(args: readonly string[]) {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        minutes: { type: 'string' },
-        seconds: { type: 'string' },
-        seed: { type: 'string' },
-        processes: { type: 'string' },
-        'kill-every': { type: 'string' },
-        max: { type: 'string' },
-        file: { type: 'string' },
-        json: { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    });
-    return values;
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    // The first sentence says it; the others are about arguments that begin with a dash.
-    const [sentence = error.message] = error.message.split(/\.?(?:\n| To | This command)/);
-    throw new UsageError(`${sentence}. Options are listed by --help.`);
-  }
-}
-
 function text(name: string, given: string | undefined): string | undefined {
   if (given === '') throw new UsageError(`--${name} needs a path.`);
   return given;
-}
-
-function integer(name: string, given: string | undefined, least: number, most: number): number | undefined {
-  if (given === undefined) return undefined;
-  const value = /^\d+$/.test(given) ? Number(given) : Number.NaN;
-  if (value >= least && value <= most) return value;
-  throw new UsageError(`--${name} is an integer from ${least} to ${most}, not "${given}".`);
 }
 
 function amount(

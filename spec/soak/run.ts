@@ -1,7 +1,7 @@
-import { randomInt } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
+import { runSeeded, UsageError } from '../support/tool.ts';
 import { ThreadClock } from './loop-watch.ts';
-import { readOptions, replayOf, type SoakOptions, UsageError, usage } from './options.ts';
+import { readOptions, replayOf, type SoakOptions, usage } from './options.ts';
 import { Progress, Summary } from './progress.ts';
 import { Soak } from './soak.ts';
 
@@ -42,12 +42,4 @@ function begin(options: SoakOptions): Soak {
   }
 }
 
-try {
-  const options = readOptions(process.argv.slice(2), () => randomInt(2 ** 32));
-  if (options === undefined) console.log(usage);
-  else process.exitCode = await run(options);
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runSeeded(readOptions, usage, run);

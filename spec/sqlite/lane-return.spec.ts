@@ -225,7 +225,7 @@ test('a handle with the lane that is dropped and collected gives both back', asy
   t.is(after.stats().laneHeld, 1);
   const waiting = after.transaction(() => 'in', { timeout: Infinity });
   // Housekeeping comes by now and then.
-  t.true(await collected(() => pool.stats().leased === 0, 400));
+  t.true(await collected(() => pool.stats().leased === 0));
   t.is(await waiting, 'in');
   t.true(leaks.length > 0);
   await assertFree(t, pool, after, 1);

@@ -220,7 +220,7 @@ test('while another process writes, the function is called again until it gets t
 });
 
 test('a function of one that writes that awaits another write is refused by its deadline, and told who writes', async (t) => {
-  const pool = await openItems(t, { acquireTimeout: 50 });
+  const pool = await openItems(t, { acquireTimeout: 500 });
   const refused = pool.withStatement(insertBolt, () => pool.run(insertBolt, [], { label: 'inner' }), {
     label: 'outer',
   });

@@ -2,6 +2,7 @@ import type { ExecutionContext } from 'ava';
 import { Client } from 'pg';
 import { createPool } from '../../lib/index.ts';
 import { type PostgresPool, type PostgresPoolOptions, postgres } from '../../lib/postgres.ts';
+import { gate } from './gate.ts';
 
 /** A pool on a database that the tests of a file share. Of one connection, so that all its leases meet on that. */
 export function poolOn(t: ExecutionContext, url: string, options: PostgresPoolOptions = {}): PostgresPool {
@@ -41,6 +42,22 @@ export function leavings(pool: PostgresPool): string[] {
   pool.on('discard', ({ reason }) => seen.push(`discarded: ${reason}`));
   pool.on('error', (error) => seen.push(String(error)));
   return seen;
+}
+
+/** Opens `count` connections, which are idle then. */
+export async function fill(pool: PostgresPool, count: number): Promise<void> {
+  const leases = await Promise.all(Array.from({ length: count }, () => pool.acquire()));
+  for (const lease of leases) lease.release();
+}
+
+/** Resolves when `count` connections have been closed, with the reasons. */
+export function closes(pool: PostgresPool, count: number): Promise<string[]> {
+  const { passed, open } = gate<string[]>();
+  const reasons: string[] = [];
+  pool.on('close', ({ reason }) => {
+    if (reasons.push(reason) === count) open(reasons);
+  });
+  return passed;
 }
 
 /** A class of clients that notes each text that it is asked for. */

@@ -17,6 +17,7 @@ export class FakeLease implements LeaseControl {
   readonly label = 'lease';
   ended = false;
   mode: LeaseMode = 'connection';
+  lastSql: string | undefined;
   readonly #controller = new AbortController();
   readonly signal = this.#controller.signal;
   lastUsedAt = 0;

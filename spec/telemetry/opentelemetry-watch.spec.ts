@@ -153,7 +153,7 @@ test.serial('a pool that is dropped without close is collected, though it is wat
   const { options, collect } = sdk(t);
   const { pool, watch } = await dropped(t, options);
   // Its timers refer to it for as long as one may wait.
-  t.true(await collected(() => pool.deref() === undefined, 400));
+  t.true(await collected(() => pool.deref() === undefined));
   t.is(figuresOf(await collect(), 'app')['db.client.connection.max'], undefined);
   watch.deref()?.stop();
 });
@@ -161,12 +161,12 @@ test.serial('a pool that is dropped without close is collected, though it is wat
 test.serial('the watch of a pool that is dropped without close ends', async (t) => {
   const { options } = sdk(t);
   await dropped(t, options);
-  t.true(await collected(() => !isTraced(), 400));
+  t.true(await collected(() => !isTraced()));
 });
 
 /** A pool that was watched and used, and that nobody but its watch can know of any more. */
 async function dropped(t: ExecutionContext, options: Parameters<typeof instrument>[1]) {
-  const pool = createPool(temporaryFile(t), { name: 'app', acquireTimeout: 50 });
+  const pool = createPool(temporaryFile(t), { name: 'app', acquireTimeout: 500 });
   const watch = instrument(pool, options);
   await pool.run(table);
   await pool.transaction(() => {});

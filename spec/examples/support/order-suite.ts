@@ -10,7 +10,7 @@ const ordersOf = ({ url }: PayingExample) => json<unknown[]>(fetch(`${url}/order
 
 /** Declares what holds of the examples that take orders: the same for every query builder. */
 export function orderSuite(name: string): void {
-  test('while one request has its transaction open, others read what is committed and wait for their turn to write', async (t) => {
+  test(`${name}: while one request has its transaction open, others read what is committed and wait for their turn to write`, async (t) => {
     const example = await startPaying(t, name);
     const { url, payment } = example;
     const order = post(`${url}/orders`, { item: 'lamp' });
@@ -34,7 +34,7 @@ export function orderSuite(name: string): void {
     t.deepEqual(readdirSync(dirname(example.file)), ['app.db']);
   });
 
-  test('an order that is not paid leaves nothing behind', async (t) => {
+  test(`${name}: an order that is not paid leaves nothing behind`, async (t) => {
     const example = await startPaying(t, name);
     const { url, payment } = example;
     payment.answer.open();
@@ -45,7 +45,7 @@ export function orderSuite(name: string): void {
     t.deepEqual(await example.stop(), { code: 0, complaints: '' });
   });
 
-  test('a client that goes away undoes what was ordered, and the next writer gets his turn', async (t) => {
+  test(`${name}: a client that goes away undoes what was ordered, and the next writer gets his turn`, async (t) => {
     const example = await startPaying(t, name);
     const { url, payment } = example;
     const client = new AbortController();

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { readInteger, readValues } from '../../support/tool.ts';
 
 /** What a storm is told. */
 export interface StormOptions {
@@ -13,9 +13,6 @@ export interface StormOptions {
   /** `max` of the pool. */
   readonly max: number;
 }
-
-/** What was asked for can not be done. */
-export class UsageError extends Error {}
 
 export const usage = `Usage: node spec/postgres/storm/run.ts [options]
 
@@ -39,33 +36,16 @@ Exit codes: 0 if all held, 1 if something did not, 2 for bad options.`;
 
 /** What was asked for, `undefined` for the help. @throws UsageError */
 export function readOptions(args: readonly string[], newSeed: () => number): StormOptions | undefined {
-  const values = parse(args);
+  const text = { type: 'string' } as const;
+  const options = { seconds: text, kills: text, restarts: text, seed: text, workers: text, max: text };
+  const values = readValues(args, { ...options, help: { type: 'boolean' } });
   if (values.help === true) return undefined;
   return {
-    seconds: integer('seconds', values.seconds, 1, 86_400) ?? 30,
-    kills: integer('kills', values.kills, 0, 100_000) ?? 100,
-    restarts: integer('restarts', values.restarts, 0, 1000) ?? 1,
-    seed: integer('seed', values.seed, 0, 2 ** 32 - 1) ?? newSeed(),
-    workers: integer('workers', values.workers, 1, 200) ?? 24,
-    max: integer('max', values.max, 2, 64) ?? 8,
+    seconds: readInteger('seconds', values.seconds, 1, 86_400) ?? 30,
+    kills: readInteger('kills', values.kills, 0, 100_000) ?? 100,
+    restarts: readInteger('restarts', values.restarts, 0, 1000) ?? 1,
+    seed: readInteger('seed', values.seed, 0, 2 ** 32 - 1) ?? newSeed(),
+    workers: readInteger('workers', values.workers, 1, 200) ?? 24,
+    max: readInteger('max', values.max, 2, 64) ?? 8,
   };
-}
-
-function parse(args: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    const options = { seconds: text, kills: text, restarts: text, seed: text, workers: text, max: text };
-    return parseArgs({ args: [...args], options: { ...options, help: { type: 'boolean' } } }).values;
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    const [sentence = error.message] = error.message.split(/\.?(?:\n| To | This command)/);
-    throw new UsageError(`${sentence}. Options are listed by --help.`);
-  }
-}
-
-function integer(name: string, given: string | undefined, least: number, most: number): number | undefined {
-  if (given === undefined) return undefined;
-  const value = /^\d+$/.test(given) ? Number(given) : Number.NaN;
-  if (value >= least && value <= most) return value;
-  throw new UsageError(`--${name} is an integer from ${least} to ${most}, not "${given}".`);
 }

@@ -1,5 +1,5 @@
-import { randomInt } from 'node:crypto';
-import { readOptions, type StormOptions, UsageError, usage } from './options.ts';
+import { runSeeded } from '../../support/tool.ts';
+import { readOptions, type StormOptions, usage } from './options.ts';
 import { Storm } from './storm.ts';
 
 /** Runs a storm and says what came of it. The exit code. */
@@ -56,12 +56,4 @@ function summaryOf(storm: Storm): string {
   ].join('\n');
 }
 
-try {
-  const options = readOptions(process.argv.slice(2), () => randomInt(2 ** 32));
-  if (options === undefined) console.log(usage);
-  else process.exitCode = await run(options);
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runSeeded(readOptions, usage, run);

@@ -5,7 +5,12 @@ import { temporaryFile } from '../support/files.ts';
 import { watch } from '../support/processes.ts';
 import { cards } from './server/payment-service.ts';
 import { post } from './support/demo.ts';
+import { orderSuite } from './support/order-suite.ts';
 import { json, startPaying, statsUntil } from './support/paying.ts';
+
+orderSuite('drizzle');
+
+orderSuite('knex');
 
 const quiet = { code: 0, complaints: '' };
 

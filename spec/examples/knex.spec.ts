@@ -1,3 +1,0 @@
-import { orderSuite } from './support/order-suite.ts';
-
-orderSuite('knex');

@@ -1,4 +1,0 @@
-import { abortSuite } from './suite-abort-a.ts';
-import { withExpress } from './support.ts';
-
-abortSuite(withExpress);

@@ -1,4 +1,0 @@
-import { responseSuite } from './suite-response-a.ts';
-import { withExpress } from './support.ts';
-
-responseSuite(withExpress);

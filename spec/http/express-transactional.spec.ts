@@ -1,4 +1,0 @@
-import { transactionalSuite } from './suite-transactional-a.ts';
-import { withExpress } from './support.ts';
-
-transactionalSuite(withExpress);

@@ -1,4 +1,0 @@
-import { responseSuite } from './suite-response-a.ts';
-import { withFastify } from './support.ts';
-
-responseSuite(withFastify);

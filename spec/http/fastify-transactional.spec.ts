@@ -1,4 +1,0 @@
-import { transactionalSuite } from './suite-transactional-a.ts';
-import { withFastify } from './support.ts';
-
-transactionalSuite(withFastify);

@@ -1,4 +1,0 @@
-import { withHono } from './frameworks-b.ts';
-import { transactionalSuite } from './suite-transactional-b.ts';
-
-transactionalSuite(withHono);

@@ -1,4 +1,0 @@
-import { withKoa } from './frameworks-b.ts';
-import { streamSuite } from './suite-stream-b.ts';
-
-streamSuite(withKoa);

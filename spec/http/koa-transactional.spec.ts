@@ -1,4 +1,0 @@
-import { withKoa } from './frameworks-b.ts';
-import { transactionalSuite } from './suite-transactional-b.ts';
-
-transactionalSuite(withKoa);

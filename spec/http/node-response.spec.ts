@@ -1,4 +1,0 @@
-import { responseSuite } from './suite-response-a.ts';
-import { withNode } from './support.ts';
-
-responseSuite(withNode);
