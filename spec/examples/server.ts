@@ -1,4 +1,5 @@
 import { createPool } from '../../lib/index.ts'; // in your app: from 'leasehold'
+import { inspector } from '../../lib/inspector.ts'; // in your app: from 'leasehold/inspector'
 import { complain } from './server/failure.ts';
 import { listen } from './server/listen.ts';
 import { runLoad } from './server/load.ts';
@@ -35,14 +36,23 @@ async function main(): Promise<void> {
   const ledger = new Ledger();
   await using payments = await listen(paymentRoutes(ledger), { host: '127.0.0.1', port: 0 });
 
+  // Who holds what, and who waits: for a browser on this machine.
+  const page = inspector(pool, { showSql: true });
+
   // Disposed of before pool and payments: the requests in hand still need both.
-  await using site = await listen(makeRoutes(pool, { url: payments.url, patience: 5000 }), options);
+  const routes = makeRoutes(pool, { url: payments.url, patience: 5000 });
+  await using site = await listen(routes, { ...options, page: page.node });
   console.log(welcome(site.url, options.file, size));
 
-  if (options.load === undefined) await stopped(stopping);
-  else {
-    const task = { ...options, ...size, products, url: site.url, seconds: options.load };
-    process.exitCode = await runLoad({ pool, site, ledger }, task, stopping);
+  try {
+    if (options.load === undefined) await stopped(stopping);
+    else {
+      const task = { ...options, ...size, products, url: site.url, seconds: options.load };
+      process.exitCode = await runLoad({ pool, site, ledger }, task, stopping);
+    }
+  } finally {
+    // Whoever looks at the page would stay for ever, and the site would wait for him.
+    page.close();
   }
 }
 

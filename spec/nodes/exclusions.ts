@@ -9,7 +9,14 @@ interface Exclusion {
 
 const isCompiled = ({ compiled }: Part): boolean => compiled;
 
+const inBrowser = ['access', 'colours', 'details', 'hostile', 'link', 'live', 'loading'];
+
 export const exclusions: readonly Exclusion[] = [
+  ...inBrowser.map((name) => ({
+    file: `spec/inspector/browser/${name}.spec.ts`,
+    reason: 'looks at the page in a browser, which is the same whatever serves it',
+    isFrom: () => true,
+  })),
   {
     file: 'spec/architecture.spec.ts',
     reason: 'reads the sources of lib, which are the same on every Node.js',
@@ -28,6 +35,16 @@ export const exclusions: readonly Exclusion[] = [
   {
     file: 'spec/exports.spec.ts',
     reason: 'builds the package from its sources; the package part does so, and installs it on each Node.js',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/inspector/page/bundle.spec.ts',
+    reason: 'bundles the sources of the page, which is the same text on every Node.js',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/inspector/page/colours.spec.ts',
+    reason: 'reads the style sheets of the page',
     isFrom: isCompiled,
   },
   {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { DemoError } from './failure.ts';
 import { answer, type Route } from './http.ts';
@@ -14,17 +14,28 @@ export interface Site extends AsyncDisposable {
 // Requests in hand get this many milliseconds to finish when the server closes.
 const patience = 5000;
 
+/** Where the page of the pool is. */
+export const pagePath = '/_pool';
+
+interface Place {
+  readonly port: number;
+  readonly host: string;
+  /** Answers what is asked of the page of the pool. */
+  readonly page?: RequestListener;
+}
+
 /** @throws DemoError where the port is taken, and what the system says of others */
-export async function listen(
-  routes: readonly Route[],
-  { port, host }: { readonly port: number; readonly host: string },
-): Promise<Site> {
+export async function listen(routes: readonly Route[], { port, host, page }: Place): Promise<Site> {
   const respond = answer(routes);
   const inHand = new Set<Promise<void>>();
   // Connected, and nothing sent yet: clients keep such sockets in reserve, and no server counts them as idle.
   const unused = new Set<Socket>();
   const server = createServer((request, response) => {
     unused.delete(request.socket);
+    if (page !== undefined && isOfPage(request.url)) {
+      page(request, response);
+      return;
+    }
     const handled = respond(request, response).finally(() => inHand.delete(handled));
     inHand.add(handled);
     // Kept-alive sockets become idle one by one as their last response ends; close() itself looks only once.
@@ -58,6 +69,11 @@ export async function listen(
       await settled();
     },
   };
+}
+
+function isOfPage(url = ''): boolean {
+  const [path = ''] = url.split('?', 1);
+  return path === pagePath || path.startsWith(`${pagePath}/`);
 }
 
 /** Accepts nobody any more, lets the requests in hand finish, and cuts off those that take too long. */

@@ -1,3 +1,4 @@
+import { pagePath } from './listen.ts';
 import { cards } from './payment-service.ts';
 import { products, type Size } from './seed.ts';
 
@@ -5,6 +6,8 @@ import { products, type Size } from './seed.ts';
 export function welcome(url: string, file: string, { customers, orders }: Size): string {
   return `Serving ${file}: ${customers.toLocaleString('en')} customers, ${orders.toLocaleString('en')} orders, ${products} products.
 Listening on ${url} (Ctrl-C ends it).
+
+  ${url}${pagePath}   who holds which connection, who waits, what was slow: open it in a browser
 
   curl ${url}/
   curl ${url}/customers/1
