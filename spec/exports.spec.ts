@@ -139,7 +139,7 @@ ifSource('the main entry loads no peer and no adapter, though all are installed'
   );
   const unwanted = [
     ...peers.map((peer) => `node_modules/${peer}/`),
-    ...['telemetry', 'http', 'orm', 'postgres', 'inspector'].map((folder) => `leasehold/dist/${folder}/`),
+    ...['telemetry', 'http', 'orm', 'postgres', 'inspector', 'cli'].map((folder) => `leasehold/dist/${folder}/`),
   ];
   for (const part of unwanted)
     t.deepEqual(

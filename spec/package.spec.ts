@@ -19,7 +19,9 @@ const read = (file: string) => readFileSync(join(tarball.directory, file), 'utf8
 
 test('the package is what is built of lib, and what is said about it', (t) => {
   const sources = globSync('**/*.ts', { cwd: join(root, 'lib') }).map((file) => file.replaceAll('\\', '/'));
-  const built = sources.flatMap((file) => ['.js', '.d.ts'].map((end) => `dist/${file.replace(/\.ts$/, end)}`));
+  // What runs in browsers is in one file of the library as text.
+  const compiled = sources.filter((file) => !file.startsWith('inspector/page/'));
+  const built = compiled.flatMap((file) => ['.js', '.d.ts'].map((end) => `dist/${file.replace(/\.ts$/, end)}`));
   t.deepEqual(tarball.files, [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted());
 });
 
@@ -41,8 +43,11 @@ test('no file of the package points at one that is missing', (t) => {
 });
 
 test('every way in leads to a file of the package', (t) => {
-  const { exports } = JSON.parse(read('package.json')) as { exports: Record<string, string | Record<string, string>> };
-  for (const way of Object.values(exports)) {
+  const { exports, bin } = JSON.parse(read('package.json')) as {
+    exports: Record<string, string | Record<string, string>>;
+    bin: Record<string, string>;
+  };
+  for (const way of [...Object.values(exports), bin]) {
     for (const file of typeof way === 'string' ? [way] : Object.values(way)) {
       t.true(tarball.files.includes(file.replace('./', '')), file);
     }

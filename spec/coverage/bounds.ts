@@ -8,7 +8,7 @@ interface Part {
   readonly bound: number;
 }
 
-const others = ['sqlite', 'postgres', 'http', 'orm', 'telemetry', 'inspector'];
+const others = ['sqlite', 'postgres', 'http', 'orm', 'telemetry', 'inspector', 'cli'];
 const isIn = (folder: string, file: string): boolean => file === `${folder}.ts` || file.startsWith(`${folder}/`);
 
 /** The core is what any database could use. What is new belongs to it, unless it is in one of the other folders. */

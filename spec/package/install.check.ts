@@ -86,7 +86,38 @@ for (const { path, version } of nodes) {
   });
 }
 
+/** What `npx leasehold` runs. */
+const commandLine = join('node_modules', '.bin', 'leasehold');
+
+for (const { path, version } of nodes) {
+  test.serial(`the command line runs on ${version}, without any peer`, async (t) => {
+    const { directory } = bare;
+    const { version: own } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const told = await run(path, [commandLine, '--version'], directory);
+    t.deepEqual(
+      { code: told.code, stdout: told.stdout, stderr: told.stderr },
+      { code: 0, stdout: `${own}\n`, stderr: '' },
+    );
+    const file = join(directory, `doctor-${version}.db`);
+    const db = new Database(file);
+    db.exec('PRAGMA journal_mode = WAL; CREATE TABLE visit (name TEXT)');
+    db.close();
+    const examined = await run(path, [commandLine, 'doctor', '--json', file], directory);
+    t.is(examined.code, 0, examined.stdout + examined.stderr);
+    const lost = await run(path, [commandLine, 'top', '--once', 'http://127.0.0.1:1/_pool'], directory);
+    t.is(lost.code, 1);
+    t.regex(lost.stderr, /^leasehold top: [^\n]+\n$/);
+  });
+}
+
 const ifOld = oldNode === undefined ? test.skip : test.serial;
+
+ifOld(`the command line refuses ${oldNode?.version ?? 'an older Node.js'} in one line`, async (t) => {
+  const { code, stderr } = await run((oldNode as { path: string }).path, [commandLine, '--help'], bare.directory);
+  t.is(code, 1);
+  t.regex(stderr, /^leasehold: Leasehold needs Node\.js 22 or newer; this is v\d[^\n]*\n$/);
+});
+
 const ways = [
   ['import', "import('leasehold')"],
   ['require', "Promise.resolve().then(() => require('leasehold'))"],

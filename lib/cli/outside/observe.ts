@@ -1,0 +1,124 @@
+import { realpathSync } from 'node:fs';
+import type { FileLocks, FileState } from './file-state.ts';
+import { contentOf, headerLength, readHeader } from './header.ts';
+import { locksOn, meaningOf, readLocks } from './locks.ts';
+import { type Found, find, OpenHere, peekHead } from './peek.ts';
+import { usersOf } from './processes.ts';
+import { readJournal, readWal, readWalIndex } from './wal.ts';
+
+/**
+ * One look at a database file and at what lies beside it. Cheap enough for every second; never waits for anybody's lock, takes none
+ * and drops none, and writes nothing. Throws nothing: what went wrong is in what it returns.
+ */
+export function observeFile(path: string): FileState {
+  const look: FileState = { ...nothing, path, at: Date.now() };
+  let file: Found | undefined;
+  try {
+    file = find(path);
+    if (file === undefined) return { ...look, kind: 'missing' };
+    file = { ...file, path: realpathSync.native(path) };
+  } catch (error) {
+    return { ...look, kind: 'unreachable', error: codeOf(error) };
+  }
+  const { path: real, modified, kind } = file;
+  if (kind !== 'file') return { ...look, path: real, kind, modified };
+  return { ...look, path: real, modified, kind, ...contentsOf(file) };
+}
+
+const nothing = {
+  kind: 'unreachable',
+  error: undefined,
+  size: undefined,
+  modified: undefined,
+  content: undefined,
+  header: undefined,
+  wal: undefined,
+  index: undefined,
+  journal: undefined,
+  strangers: [],
+  processes: undefined,
+  hiddenProcesses: undefined,
+  locks: undefined,
+  untold: [],
+} as const satisfies Omit<FileState, 'path' | 'at'>;
+
+function contentsOf(file: Found): Partial<FileState> {
+  const untold = new Set<string>();
+  const attempt = <Result>(what: string, read: () => Result): Result | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      untold.add(excuse(what, error));
+      return undefined;
+    }
+  };
+  const strangers: string[] = [];
+  const beside = (suffix: string) => {
+    const found = attempt(`What lies beside it as ${suffix}`, () => find(`${file.path}${suffix}`));
+    if (found === undefined || found.kind === 'file') return found;
+    strangers.push(suffix);
+    return undefined;
+  };
+  const [walFile, indexFile, journalFile] = [beside('-wal'), beside('-shm'), beside('-journal')];
+
+  let error: string | undefined;
+  const { head, size = file.size } =
+    attempt('The file', () => {
+      try {
+        return peekHead(file, headerLength);
+      } catch (failure) {
+        error = codeOf(failure);
+        throw failure;
+      }
+    }) ?? {};
+  const wal = walFile && attempt('The log', () => readWal(walFile));
+  const index = indexFile && attempt('The index of the log', () => readWalIndex(indexFile));
+  const users = usersOf([file, walFile, indexFile].filter((found) => found !== undefined));
+  const listing = readLocks();
+  if (users === undefined) untold.add('Which processes have the file open is told on Linux alone.');
+  if (listing === undefined) untold.add('Which locks are held is told on Linux alone.');
+  if (users !== undefined && users.hidden > 0) {
+    untold.add(
+      `The open files of ${users.hidden} other ${users.hidden === 1 ? 'process' : 'processes'} may not be looked at without more rights.`,
+    );
+  }
+  const pids = users?.processes.map(({ pid }) => pid) ?? [];
+  const on = (found: Found | undefined) =>
+    found === undefined || listing === undefined ? [] : locksOn(listing, found, pids);
+  const locks: FileLocks | undefined = listing === undefined ? undefined : meaningOf(on(file), on(indexFile), index);
+  const isWriting = locks && locks.writer !== undefined;
+  return {
+    size,
+    error,
+    content: head && contentOf(head),
+    header: head && readHeader(head),
+    wal,
+    index,
+    journal: journalFile && attempt('The rollback journal', () => readJournal(journalFile, isWriting)),
+    strangers,
+    processes: users?.processes,
+    hiddenProcesses: users?.hidden,
+    locks,
+    untold: [...untold],
+  };
+}
+
+function excuse(what: string, error: unknown): string {
+  if (error instanceof OpenHere) return `${what} can not be read by a process that has it open with SQLite itself.`;
+  return `${what} can not be read: ${codeOf(error)}.`;
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}
+
+/** How many commits there were between two looks at one file; `undefined` where that can not be told. */
+export function commitsBetween(before: FileState, after: FileState): number | undefined {
+  const counters =
+    after.index?.valid === true
+      ? ([before.index?.valid === true ? before.index.changes : undefined, after.index.changes] as const)
+      : ([before.index === undefined ? before.header?.changeCounter : undefined, after.header?.changeCounter] as const);
+  const [first, last] = counters;
+  // It begins from 0 where the index was made anew.
+  return first === undefined || last === undefined || last < first ? undefined : last - first;
+}

@@ -1,0 +1,200 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import test from 'ava';
+import { findingsOf } from '../../../lib/cli/doctor/findings.ts';
+import { fileSystemOf, surroundingsOf } from '../../../lib/cli/doctor/surroundings.ts';
+import type { WalState } from '../../../lib/cli/outside/file-state.ts';
+import { observeFile } from '../../../lib/cli/outside/observe.ts';
+import { type Found, find } from '../../../lib/cli/outside/peek.ts';
+import { type LogContent, readFrames } from '../../../lib/cli/outside/wal.ts';
+import { temporaryFile } from '../../support/files.ts';
+import { otherDatabase } from '../../support/processes.ts';
+import { build, diagnose, isLinux, manyRows, traceOf } from './support.ts';
+
+const onLinux = isLinux ? test.serial : test.skip;
+
+test.serial('a file without a WAL is a warning, one with is none', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows, { wal: false });
+  const without = await diagnose(file);
+  t.is(without.code, 1);
+  t.is(without.one('journal.mode').state, 'warning');
+  build(file, '');
+  const withOne = await diagnose(file);
+  t.is(withOne.code, 0);
+  t.is(withOne.one('journal.mode').state, 'ok');
+});
+
+for (const type of [0x69_69, 0x65_73_55_46]) {
+  const { name } = fileSystemOf(type);
+
+  test.serial(
+    `on a file system of others it is the WAL that is a warning, and no advice leads to one (${name})`,
+    (t) => {
+      const file = temporaryFile(t);
+      build(file, manyRows, { wal: false });
+      const findings = () => {
+        const facts = {
+          name: file,
+          state: observeFile(file),
+          surroundings: { ...surroundingsOf(file), fileSystem: fileSystemOf(type) },
+          log: undefined,
+          left: undefined,
+          guess: undefined,
+          patience: { looked: 0, writer: undefined, pins: [], length: undefined },
+          examination: undefined,
+          plan: { where: 'nowhere', reason: '' },
+          integrity: 'none',
+          keys: false,
+        } as const;
+        const found = findingsOf(facts);
+        return { found, mode: found.find(({ id }) => id === 'journal.mode') };
+      };
+      const without = findings();
+      t.is(without.mode?.state, 'ok');
+      t.is(without.found.find(({ id }) => id === 'file.place')?.state, 'warning');
+      t.notRegex(JSON.stringify(without.found), /journal_mode = WAL/);
+      build(file, '');
+      const withOne = findings();
+      t.is(withOne.mode?.state, 'warning');
+      t.regex(withOne.mode?.advice?.[0] ?? '', /PRAGMA journal_mode = DELETE/);
+    },
+  );
+}
+
+test.serial('a journal that was emptied or whose head was cleared is none that is hot', async (t) => {
+  for (const mode of ['TRUNCATE', 'PERSIST']) {
+    const file = temporaryFile(t);
+    build(file, `PRAGMA journal_mode = ${mode}; ${manyRows}`, { wal: false });
+    const { one } = await diagnose(file);
+    t.is(one('journal.rollback').state, 'ok', mode);
+    t.regex(one('content.examined').found, /^in place/, mode);
+  }
+});
+
+onLinux('the journal of a transaction that writes now is none that was cut off', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows, { wal: false });
+  const other = await otherDatabase(t, file);
+  await other.exec("BEGIN; UPDATE item SET name = 'x' WHERE id < 10");
+  const { one, code } = await diagnose(file);
+  t.is(one('journal.rollback').found.replace(/^.*of/, 'of'), 'of the transaction that writes now');
+  t.is(one('users.writer').state, 'warning');
+  t.is(one('content.integrity').state, 'ok');
+  t.is(code, 1);
+  await other.exec('COMMIT');
+});
+
+onLinux('the log of another file beside this one is a warning', async (t) => {
+  const former = temporaryFile(t);
+  const other = await otherDatabase(t, former);
+  await other.exec(`PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; ${manyRows}`);
+  await other.kill();
+  const file = temporaryFile(t);
+  build(file, 'CREATE TABLE a (b)', { wal: false });
+  copyFileSync(`${former}-wal`, `${file}-wal`);
+  const before = traceOf(file);
+  const { one, code } = await diagnose(file);
+  t.true(code === 1 || code === 3);
+  t.is(one('journal.stray-wal').state, 'warning');
+  t.deepEqual(traceOf(file), before);
+});
+
+onLinux('a log with pages of another size is a warning', async (t) => {
+  const former = temporaryFile(t);
+  const other = await otherDatabase(t, former);
+  await other.exec('PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; CREATE TABLE a (b)');
+  await other.kill();
+  const file = temporaryFile(t);
+  build(file, manyRows);
+  copyFileSync(`${former}-wal`, `${file}-wal`);
+  t.is((await diagnose(file)).one('journal.stray-wal').found, 'The log has pages of 1024 bytes, the file of 4096.');
+});
+
+for (const wal of [true, false]) {
+  for (const suffix of ['-wal', '-shm', '-journal']) {
+    onLinux(
+      `a pipe that is called ${suffix} is told of, and waited for by nobody, ${wal ? 'with' : 'without'} a WAL`,
+      async (t) => {
+        const file = temporaryFile(t);
+        build(file, manyRows, { wal });
+        execFileSync('mkfifo', [`${file}${suffix}`]);
+        const { one, code } = await diagnose(file);
+        t.is(code, 2);
+        t.is(one('journal.stranger').state, 'problem');
+        t.is(one('journal.stranger').found, `"${file}${suffix}" is no file.`);
+        t.is(one('content.examined').state, 'note');
+      },
+    );
+  }
+}
+
+test.serial('a directory that is called -journal is told of', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows, { wal: false });
+  mkdirSync(`${file}-journal`);
+  const { one, code } = await diagnose(file);
+  t.is(code, 2);
+  t.is(one('journal.stranger').state, 'problem');
+});
+
+onLinux('of a log that is very long the beginning is read, and that is said', async (t) => {
+  const file = temporaryFile(t);
+  const other = await otherDatabase(t, file);
+  await other.exec(
+    'PRAGMA page_size = 512; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE a (b)',
+  );
+  await other.kill();
+  const short = readLog(file);
+  t.true(short.isWhole);
+  t.true(short.committed > 0);
+  // The frame of a commit, again and again.
+  const log = readFileSync(`${file}-wal`);
+  const frame = log.subarray(log.length - 536);
+  const rest = Buffer.concat(Array.from({ length: 100_000 }, () => frame));
+  for (let count = 0; count < 11; count++) appendFileSync(`${file}-wal`, rest);
+  t.deepEqual(readLog(file), { frames: 1_000_000, committed: 1_000_000, isWhole: false });
+});
+
+function readLog(file: string): LogContent {
+  return readFrames(find(`${file}-wal`) as Found, observeFile(file).wal as WalState);
+}
+
+onLinux('an index of a log without a log is a note', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows);
+  writeFileSync(`${file}-shm`, Buffer.alloc(32_768));
+  const before = traceOf(file);
+  t.is((await diagnose(file)).one('journal.stray-shm').state, 'note');
+  t.deepEqual(traceOf(file), before);
+});
+
+test.serial('pages smaller than usual are a note', async (t) => {
+  const file = temporaryFile(t);
+  build(file, `PRAGMA page_size = 512; ${manyRows}`);
+  const { one, code } = await diagnose(file);
+  t.is(one('space.page-size').state, 'note');
+  t.is(one('content.pages').state, 'ok');
+  t.is(code, 0);
+  t.is((await diagnose(file, ['--strict'])).code, 1);
+});
+
+for (const autoVacuum of ['NONE', 'FULL', 'INCREMENTAL'] as const) {
+  test.serial(`free pages are counted, and no page is nobody’s, with auto_vacuum ${autoVacuum}`, async (t) => {
+    const file = temporaryFile(t);
+    build(
+      file,
+      `PRAGMA page_size = 1024; PRAGMA auto_vacuum = ${autoVacuum}; ${manyRows}
+       CREATE TABLE heap (a); INSERT INTO heap SELECT randomblob(900) FROM item;
+       DELETE FROM heap WHERE rowid % 50 <> 0`,
+    );
+    const { one } = await diagnose(file);
+    t.is(one('content.pages').state, 'ok');
+    t.is(one('content.integrity').state, 'ok');
+    t.regex(one('space.free-pages').found, new RegExp(`auto_vacuum is ${autoVacuum.toLowerCase()}$`));
+    t.is(one('space.free-pages').state, autoVacuum === 'FULL' ? 'ok' : 'note');
+    const [advice = ''] = one('space.free-pages').advice ?? [];
+    if (autoVacuum === 'NONE') t.regex(advice, /VACUUM.* gives [\d.]+ MB back\. It needs up to/);
+    if (autoVacuum === 'INCREMENTAL') t.regex(advice, /incremental_vacuum/);
+  });
+}
