@@ -1,73 +1,59 @@
 import { writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benches } from './benches.ts';
+import { keep, tablesOf, writePages } from './pages.ts';
 import { type Bench, UsageError } from './support/bench.ts';
-import { writeSection } from './support/markdown.ts';
 import { Progress } from './support/progress.ts';
-
-/** Every bench by its name. Only the one that is run is loaded. */
-const benches: Readonly<Record<string, { readonly summary: string; load(): Promise<Bench> }>> = {
-  lease: {
-    summary: 'what a lease costs, beside generic-pool, tarn, lightning-pool and the bare driver',
-    load: async () => (await import('./lease/index.ts')).lease,
-  },
-  contention: {
-    summary: 'transactions that await, 64 at once, beside a mutex, generic-pool, Kysely and Knex',
-    load: async () => (await import('./contention/index.ts')).contention,
-  },
-  express: {
-    summary: 'what a scope adds to a request of Express that does next to nothing',
-    load: async () => (await import('./express/index.ts')).express,
-  },
-  postgres: {
-    summary:
-      'what a connection to PostgreSQL costs, beside the pools of pg and of postgres, on the server of DATABASE_URL or one of its own',
-    load: async () => (await import('./postgres/index.ts')).postgres,
-  },
-};
-
-const readme = fileURLToPath(new URL('README.md', import.meta.url));
+import { type Result, resultText } from './support/result.ts';
 
 const usage = `Usage: npm run bench -- <bench> [options]
+       npm run bench -- charts
 
 Benches:
 ${Object.entries(benches)
   .map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`)
   .join('\n')}
 
+A run prints its tables. Without options it also keeps what it found in bench/results/<bench>.json and makes the charts
+and tables of the pages anew, which charts does without running anything. With options it keeps nothing.
+
 Options:
-  --rounds N     rounds that count; 15 unless said, for contention 5, for express and postgres 100. Long rows of lease take a part of them
+  --rounds N     rounds that count; 15 unless said, for contention 5, inspector 30, express and postgres 100. Long rows of lease take a part of them
   --quick        a few seconds; shows that it runs, the figures mean nothing
   --only TEXT    only rows with TEXT in their name
-  --json FILE    also write everything, with the figure of each round
-  --write        also put the tables into bench/README.md; needs all rows
+  --json FILE    write everything, with the figure of each round, to FILE, and not to bench/results
   --help         this text
 
 A bar that is not met is reported, and does not change the exit code.`;
 
-interface Command {
-  readonly name: string;
+/** A run of a bench. */
+interface Run {
   readonly load: () => Promise<Bench>;
   readonly rounds: number | undefined;
   readonly quick: boolean;
   readonly only: string | undefined;
   readonly json: string | undefined;
-  readonly write: boolean;
 }
 
-/** What was asked for, `undefined` for the help. */
-function readCommand(args: string[]): Command | undefined {
+const charts = 'charts';
+
+/** What was asked for: a run, the charts, or the help. */
+function readCommand(args: string[]): Run | 'charts' | 'help' {
   const { values, positionals } = parse(args);
-  if (values.help) return undefined;
+  if (values.help) return 'help';
   const [name, ...more] = positionals;
   const known = `There is ${Object.keys(benches).join(', ')}.`;
   if (name === undefined) throw new UsageError(`Which bench? ${known}`);
+  if (more.length > 0) throw new UsageError(`One bench at a time: "${more.join(' ')}" is too much.`);
+  if (name === charts) {
+    if (Object.keys(values).length > 0) throw new UsageError('charts runs nothing, so it has no options.');
+    return charts;
+  }
   const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
   if (bench === undefined) throw new UsageError(`There is no bench "${name}". ${known}`);
-  if (more.length > 0) throw new UsageError(`One bench at a time: "${more.join(' ')}" is too much.`);
-  const { quick = false, only, json, write = false } = values;
-  if (write && (quick || only !== undefined)) throw new UsageError('--write needs a whole run: no --quick, no --only.');
-  return { name, load: bench.load, rounds: readRounds(values.rounds), quick, only, json, write };
+  const { quick = false, only, json } = values;
+  return { load: bench.load, rounds: readRounds(values.rounds), quick, only, json };
 }
 
 function parse(args: string[]) {
@@ -80,7 +66,6 @@ function parse(args: string[]) {
         quick: { type: 'boolean' },
         only: { type: 'string' },
         json: { type: 'string' },
-        write: { type: 'boolean' },
         help: { type: 'boolean' },
       },
     });
@@ -101,17 +86,37 @@ function readRounds(given: string | undefined): number | undefined {
 
 async function main(): Promise<void> {
   const command = readCommand(process.argv.slice(2));
-  if (command === undefined) {
-    console.log(usage);
-    return;
-  }
+  if (command === 'help') console.log(usage);
+  else if (command === 'charts') tellChanges();
+  else await run(command);
+}
+
+async function run({ load, json, ...settings }: Run): Promise<void> {
   if (globalThis.gc === undefined) throw new UsageError('The collector must be at hand: run node with --expose-gc.');
-  const { name, load, json, write, ...settings } = command;
   const bench = await load();
-  const { markdown, data } = await bench({ ...settings, progress: new Progress() });
-  console.log(markdown);
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify(data, undefined, 2)}\n`);
-  if (write) writeSection(readme, name, markdown);
+  const measured = await bench({ ...settings, progress: new Progress() });
+  const found: Result = { ...measured, machine: { ...measured.machine, loadAfter: loadavg()[0] ?? 0 } };
+  // Printed is what is kept, with no more digits than that.
+  const text = resultText(found);
+  const result = JSON.parse(text) as Result;
+  console.log(tablesOf(result));
+  const { rounds, quick, only } = settings;
+  if (quick) console.log('\nA quick run: everything is too small for the figures to mean anything.');
+  if (json !== undefined) {
+    writeFileSync(json, text);
+  } else if (quick || only !== undefined || rounds !== undefined) {
+    console.error('Nothing is kept of a run with options; --json FILE writes what it found.');
+  } else {
+    keep(result);
+    tellChanges();
+  }
+}
+
+function tellChanges(): void {
+  const changed = writePages();
+  console.error(
+    changed.length === 0 ? 'All charts and tables are as they should be.' : `Written: ${changed.join(', ')}`,
+  );
 }
 
 try {

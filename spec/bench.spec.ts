@@ -1,5 +1,5 @@
 import { type ExecFileException, execFile } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -9,10 +9,10 @@ import type { ComparisonRow, MixRow } from '../bench/contention/report.ts';
 import type { Verdict } from '../bench/lease/bars.ts';
 import type { Row } from '../bench/lease/report.ts';
 import { trials } from '../bench/lease/trials.ts';
-import { writeSection } from '../bench/support/markdown.ts';
+import { sectionsOf, withSection } from '../bench/support/markdown.ts';
 import { interleave } from '../bench/support/measure.ts';
 import { summarize } from '../bench/support/statistics.ts';
-import { temporaryDirectory, temporaryFile } from './support/files.ts';
+import { temporaryDirectory } from './support/files.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -155,7 +155,8 @@ test('--help lists the benches and the options', async (t) => {
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   t.regex(stdout, /^ {2}lease /m);
   t.regex(stdout, /^ {2}contention /m);
-  for (const option of ['rounds', 'quick', 'only', 'json', 'write']) t.true(stdout.includes(`  --${option}`), option);
+  t.regex(stdout, /bench -- charts/);
+  for (const option of ['rounds', 'quick', 'only', 'json']) t.true(stdout.includes(`  --${option}`), option);
 });
 
 const mistakes: readonly (readonly [args: readonly string[], line: RegExp])[] = [
@@ -169,7 +170,9 @@ const mistakes: readonly (readonly [args: readonly string[], line: RegExp])[] = 
   [['contention', '--only', 'nothing of the kind'], /"nothing of the kind".*mixed.*uncontended/],
   [['lease', '--rounds', '1.5'], /--rounds.*"1\.5"/],
   [['lease', '--rounds', '0'], /--rounds.*"0"/],
-  [['lease', '--write', '--quick'], /--write/],
+  [['lease', '--write'], /--write.*--help/],
+  [['charts', '--quick'], /charts.*no options/],
+  [['charts', 'lease'], /one bench/i],
 ];
 
 for (const [args, line] of mistakes) {
@@ -210,14 +213,12 @@ test('a summary is the median and the quartiles, between samples in proportion',
   t.deepEqual(summarize([7]), { median: 7, lower: 7, upper: 7 });
 });
 
-test('tables are written between the markers of their section, and nothing else is touched', (t) => {
-  const file = temporaryFile(t, 'page.md');
-  writeFileSync(file, 'above\n<!-- x: begin -->\nold\n<!-- x: end -->\nbelow <!-- y: begin --><!-- y: end -->\n');
-  writeSection(file, 'x', 'new $& 1');
-  writeSection(file, 'x', 'new $& 2');
+test('what is between the markers of a section is replaced, and nothing else is touched', (t) => {
+  const page = 'above\n<!-- x: begin -->\nold\n<!-- x: end -->\nbelow <!-- y z: begin --><!-- y z: end -->\n';
+  t.deepEqual(sectionsOf(page), ['x', 'y z']);
   t.is(
-    readFileSync(file, 'utf8'),
-    'above\n<!-- x: begin -->\n\nnew $& 2\n\n<!-- x: end -->\nbelow <!-- y: begin --><!-- y: end -->\n',
+    withSection(withSection(page, 'x', 'new $& 1'), 'x', 'new $& 2'),
+    'above\n<!-- x: begin -->\n\nnew $& 2\n\n<!-- x: end -->\nbelow <!-- y z: begin --><!-- y z: end -->\n',
   );
-  t.throws(() => writeSection(file, 'z', 'new'), { message: /z: begin/ });
+  t.throws(() => withSection(page, 'z', 'new'), { message: /z: begin/ });
 });

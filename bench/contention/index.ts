@@ -6,7 +6,7 @@ import { mutex } from '../contenders/mutex.ts';
 import { type Transactions, type Transactor, warmingUp } from '../contenders/transactor.ts';
 import { type Bench, type BenchSettings, choose } from '../support/bench.ts';
 import { copyOf, withDatabaseFile } from '../support/database.ts';
-import { describeMachine, machineLine } from '../support/machine.ts';
+import { describeMachine, versionOfSqlite, withDatabaseVersion } from '../support/machine.ts';
 import { interleave } from '../support/measure.ts';
 import { summarize } from '../support/statistics.ts';
 import { audit } from './audit.ts';
@@ -15,7 +15,7 @@ import { beside } from './beside.ts';
 import type { Comparison } from './comparison.ts';
 import { runLoops } from './loops.ts';
 import { isWrite, loops, type Mix, mixes, type Turn, turnOf, warmUpOf } from './mixes.ts';
-import { barsTable, type ComparisonRow, comparisonsTable, type MixRow, mixesTable, summarizeRuns } from './report.ts';
+import { type ComparisonRow, type ContentionResult, type MixRow, summarizeRuns } from './report.ts';
 import { uncontended } from './uncontended.ts';
 
 const contenders: readonly Transactor[] = [
@@ -33,9 +33,9 @@ const defaultRounds = 5;
 const warmUp = 1;
 
 /** Transactions that await, many at once, beside other ways to run them. */
-export const contention: Bench = async (settings) => {
+export const contention: Bench<ContentionResult> = async (settings) => {
   const chosen = choose<Mix | Comparison>([...mixes, ...comparisons], settings.only, (row) => titleOf(row, settings));
-  const machine = describeMachine(packages);
+  const machine = withDatabaseVersion(describeMachine(packages), 'SQLite', versionOfSqlite());
   const rows = { mixes: [] as MixRow[], comparisons: [] as ComparisonRow[] };
   await withDatabaseFile(async (template) => {
     for (const row of chosen) {
@@ -43,16 +43,7 @@ export const contention: Bench = async (settings) => {
       else rows.mixes.push(await runMix(row, template, settings));
     }
   });
-  const verdicts = judge(rows);
-  const parts = [machineLine(machine)];
-  if (rows.mixes.length > 0) parts.push(mixesTable(rows.mixes));
-  if (rows.comparisons.length > 0) parts.push(comparisonsTable(rows.comparisons));
-  if (verdicts.length > 0) parts.push(barsTable(verdicts));
-  if (settings.quick) parts.push('A quick run: everything is too small for the figures to mean anything.');
-  return {
-    markdown: parts.join('\n\n'),
-    data: { bench: 'contention', quick: settings.quick, machine, ...rows, bars: verdicts },
-  };
+  return { bench: 'contention', quick: settings.quick, machine, ...rows, bars: judge(rows) };
 };
 
 function titleOf(row: Mix | Comparison, { quick }: BenchSettings): string {

@@ -1,4 +1,5 @@
 import { grouped, table } from '../support/markdown.ts';
+import type { Result } from '../support/result.ts';
 import { type Summary, summarize } from '../support/statistics.ts';
 import type { Verdict } from './bars.ts';
 import type { Run } from './loops.ts';
@@ -28,6 +29,13 @@ export interface ComparisonRow {
   readonly cells: readonly (Summary & { readonly name: string; readonly samples: readonly number[] })[];
 }
 
+/** What is kept of a run. */
+export interface ContentionResult extends Result {
+  readonly mixes: readonly MixRow[];
+  readonly comparisons: readonly ComparisonRow[];
+  readonly bars: readonly Verdict[];
+}
+
 export function summarizeRuns(name: string, runs: readonly Run[]): MixCell {
   const stalls = runs.map(({ stall }) => stall);
   const errors: Record<string, number> = {};
@@ -43,8 +51,19 @@ export function summarizeRuns(name: string, runs: readonly Run[]): MixCell {
   };
 }
 
+export function tables({ mixes, comparisons }: ContentionResult): string {
+  const parts: string[] = [];
+  if (mixes.length > 0) parts.push(mixesTable(mixes));
+  if (comparisons.length > 0) parts.push(comparisonsTable(comparisons));
+  return parts.join('\n\n');
+}
+
+export function judgement({ bars: verdicts }: ContentionResult): string {
+  return verdicts.length === 0 ? '' : barsTable(verdicts);
+}
+
 /** Every mix with every contender; ratios say how many times the contender's throughput Leasehold has. */
-export function mixesTable(rows: readonly MixRow[]): string {
+function mixesTable(rows: readonly MixRow[]): string {
   const lines = rows.flatMap(({ title, cells }) => {
     const own = cells.find(({ name }) => name === 'leasehold')?.throughput.median;
     return cells.map(({ name, throughput: { median, lower, upper }, stall, errors, runs }, index) => [
@@ -65,7 +84,7 @@ export function mixesTable(rows: readonly MixRow[]): string {
 }
 
 /** Every comparison; the ratio is to its first line. */
-export function comparisonsTable(rows: readonly ComparisonRow[]): string {
+function comparisonsTable(rows: readonly ComparisonRow[]): string {
   const lines = rows.flatMap(({ title, cells }) =>
     cells.map(({ name, median, lower, upper }, index) => [
       index === 0 ? title : '',
@@ -78,7 +97,7 @@ export function comparisonsTable(rows: readonly ComparisonRow[]): string {
   return table(['row', '', 'median', 'quartiles', 'of the first'], lines, [2, 3, 4]);
 }
 
-export function barsTable(verdicts: readonly Verdict[]): string {
+function barsTable(verdicts: readonly Verdict[]): string {
   return table(
     ['bar', 'limit', 'measured', ''],
     verdicts.map(({ claim, unit, bound, limit, value, met }) => [
@@ -97,11 +116,11 @@ function figure(value: number, unit: Verdict['unit']): string {
 }
 
 /** Less than ten in a second are no whole number of them. */
-function rate(perSecond: number): string {
+export function rate(perSecond: number): string {
   return perSecond < 10 ? perSecond.toFixed(2) : grouped(perSecond);
 }
 
-function milliseconds(value: number): string {
+export function milliseconds(value: number): string {
   return `${value < 10 ? value.toFixed(1) : grouped(value)} ms`;
 }
 

@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { type Bench, choose } from '../support/bench.ts';
 import { withDatabaseFile } from '../support/database.ts';
-import { describeMachine, machineLine } from '../support/machine.ts';
-import { grouped, table } from '../support/markdown.ts';
+import { describeMachine, versionOfSqlite, withDatabaseVersion } from '../support/machine.ts';
 import { interleave } from '../support/measure.ts';
-import { type Summary, summarize } from '../support/statistics.ts';
+import { summarize } from '../support/statistics.ts';
 import { bar, type Report, type Row, rows } from './kinds.ts';
+import type { ExpressResult, ResultRow, Sample, Verdict } from './report.ts';
 
 const packages = ['better-sqlite3', 'express', 'autocannon'];
 const program = fileURLToPath(new URL('server.ts', import.meta.url));
@@ -25,26 +25,10 @@ interface Server extends Row {
   readonly port: number;
 }
 
-/** What one round came to, in microseconds for each request. */
-interface Sample {
-  /** Processor time of the server, which what else uses the machine hardly changes. */
-  readonly processor: number;
-  /** Time that passed, for all connections together. */
-  readonly elapsed: number;
-}
-
-interface Result extends Row {
-  readonly processor: Summary;
-  readonly elapsed: Summary;
-  /** Of the first row, in the same round. */
-  readonly ratio: Summary | undefined;
-  readonly samples: readonly Sample[];
-}
-
 /** What a scope adds to a request that does next to nothing. */
-export const express: Bench = async ({ rounds: asked, quick, only, progress }) => {
+export const express: Bench<ExpressResult> = async ({ rounds: asked, quick, only, progress }) => {
   const chosen = choose(rows, only, ({ title }) => title);
-  const machine = describeMachine(packages);
+  const machine = withDatabaseVersion(describeMachine(packages), 'SQLite', versionOfSqlite());
   const rounds = asked ?? (quick ? 2 : defaultRounds);
   const dropped = quick ? 1 : warmUp;
   const results = await withDatabaseFile(async (file) => {
@@ -73,21 +57,7 @@ export const express: Bench = async ({ rounds: asked, quick, only, progress }) =
       await Promise.all(children.map(stop));
     }
   });
-  const verdict = judge(results);
-  const parts = [machineLine(machine), resultsTable(results)];
-  if (verdict !== undefined) parts.push(barTable(verdict));
-  if (quick) parts.push('A quick run: everything is too small for the figures to mean anything.');
-  return {
-    markdown: parts.join('\n\n'),
-    data: {
-      bench: 'express',
-      quick,
-      machine,
-      connections,
-      rows: results,
-      bars: verdict === undefined ? [] : [verdict],
-    },
-  };
+  return { bench: 'express', quick, machine, connections, rows: results, bars: judge(results) };
 };
 
 function nextReport(child: ChildProcess): Promise<Report> {
@@ -129,7 +99,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-function summarizeAll(samples: ReadonlyMap<Server, readonly Sample[]>): Result[] {
+function summarizeAll(samples: ReadonlyMap<Server, readonly Sample[]>): ResultRow[] {
   const all = [...samples];
   const base = all.find(([{ id }]) => id === rows[0]?.id)?.[1];
   return all.map(([{ id, title }, own]) => ({
@@ -142,35 +112,7 @@ function summarizeAll(samples: ReadonlyMap<Server, readonly Sample[]>): Result[]
   }));
 }
 
-interface Verdict {
-  readonly claim: string;
-  readonly limit: number;
-  readonly value: number;
-  readonly met: boolean;
-}
-
-function judge(results: readonly Result[]): Verdict | undefined {
+function judge(results: readonly ResultRow[]): Verdict[] {
   const value = results.find(({ id }) => id === bar.row)?.ratio?.median;
-  return value === undefined ? undefined : { claim: bar.claim, limit: bar.limit, value, met: value <= bar.limit };
-}
-
-function resultsTable(results: readonly Result[]): string {
-  const lines = results.map(({ title, processor, elapsed, ratio }) => [
-    title,
-    `${processor.median.toFixed(1)} µs`,
-    `${processor.lower.toFixed(1)} to ${processor.upper.toFixed(1)}`,
-    ratio === undefined ? '' : ratio.median.toFixed(3),
-    ratio === undefined ? '' : `${ratio.lower.toFixed(3)} to ${ratio.upper.toFixed(3)}`,
-    grouped(1e6 / elapsed.median),
-  ]);
-  const head = ['server', 'processor', 'quartiles', 'of Express alone', 'quartiles', 'requests/s'];
-  return table(head, lines, [1, 2, 3, 4, 5]);
-}
-
-function barTable({ claim, limit, value, met }: Verdict): string {
-  return table(
-    ['bar', 'at most', 'measured', ''],
-    [[claim, limit.toFixed(2), value.toFixed(3), met ? 'met' : 'NOT met']],
-    [1, 2],
-  );
+  return value === undefined ? [] : [{ claim: bar.claim, limit: bar.limit, value, met: value <= bar.limit }];
 }

@@ -6,11 +6,11 @@ import { lightningPool } from '../contenders/lightning-pool.ts';
 import { tarn } from '../contenders/tarn.ts';
 import { type Bench, type BenchSettings, choose } from '../support/bench.ts';
 import { withDatabaseFile } from '../support/database.ts';
-import { describeMachine, machineLine } from '../support/machine.ts';
+import { describeMachine, versionOfSqlite, withDatabaseVersion } from '../support/machine.ts';
 import { interleave } from '../support/measure.ts';
 import { summarize } from '../support/statistics.ts';
 import { judge } from './bars.ts';
-import { barsTable, type Row, rowsTable } from './report.ts';
+import type { LeaseResult, Row } from './report.ts';
 import { type Size, type Trial, trials } from './trials.ts';
 
 const contenders: readonly Contender[] = [leasehold, genericPool, tarn, lightningPool, driver];
@@ -19,22 +19,15 @@ const packages = ['better-sqlite3', 'generic-pool', 'tarn', 'lightning-pool'];
 const defaultRounds = 15;
 
 /** What a lease costs, beside other pools and the bare driver. */
-export const lease: Bench = async (settings) => {
+export const lease: Bench<LeaseResult> = async (settings) => {
   const chosen = choose(trials, settings.only, (trial) => trial.title(sizeOf(trial, settings)));
-  const machine = describeMachine(packages);
+  const machine = withDatabaseVersion(describeMachine(packages), 'SQLite', versionOfSqlite());
   const rows = await withDatabaseFile(async (file) => {
     const done: Row[] = [];
     for (const trial of chosen) done.push(await runTrial(trial, file, settings));
     return done;
   });
-  const verdicts = judge(rows);
-  const parts = [machineLine(machine), rowsTable(rows)];
-  if (verdicts.length > 0) parts.push(barsTable(verdicts));
-  if (settings.quick) parts.push('A quick run: everything is too small for the figures to mean anything.');
-  return {
-    markdown: parts.join('\n\n'),
-    data: { bench: 'lease', quick: settings.quick, machine, rows, bars: verdicts },
-  };
+  return { bench: 'lease', quick: settings.quick, machine, rows, bars: judge(rows) };
 };
 
 function sizeOf(trial: Trial, { quick }: BenchSettings): Size {

@@ -1,9 +1,10 @@
 import { grouped, table } from '../support/markdown.ts';
+import type { Result } from '../support/result.ts';
 import type { Summary } from '../support/statistics.ts';
 import type { Verdict } from './bars.ts';
 
 /** What one contender came to in one trial. */
-interface Cell extends Summary {
+export interface Cell extends Summary {
   readonly name: string;
   readonly samples: readonly number[];
 }
@@ -19,8 +20,22 @@ export interface Row {
   readonly cells: readonly Cell[];
 }
 
+/** What is kept of a run. */
+export interface LeaseResult extends Result {
+  readonly rows: readonly Row[];
+  readonly bars: readonly Verdict[];
+}
+
+export function tables({ rows: measured }: LeaseResult): string {
+  return rowsTable(measured);
+}
+
+export function judgement({ bars: verdicts }: LeaseResult): string {
+  return verdicts.length === 0 ? '' : barsTable(verdicts);
+}
+
 /** Every trial with every contender; ratios say what part of the contender's cost is Leasehold's. */
-export function rowsTable(rows: readonly Row[]): string {
+function rowsTable(rows: readonly Row[]): string {
   const lines = rows.flatMap(({ title, unit, ratios, cells }) => {
     const own = cells.find(({ name }) => name === 'leasehold')?.median;
     return cells.map(({ name, median, lower, upper, samples }, index) => [
@@ -34,7 +49,7 @@ export function rowsTable(rows: readonly Row[]): string {
   return table(['trial', 'contender', 'median', 'quartiles', 'leasehold / it'], lines, [2, 3, 4]);
 }
 
-export function barsTable(verdicts: readonly Verdict[]): string {
+function barsTable(verdicts: readonly Verdict[]): string {
   return table(
     ['bar', 'at most', 'measured', ''],
     verdicts.map(({ claim, unit, limit, value, met }) => [

@@ -1,5 +1,5 @@
 import { type Bench, type BenchSettings, choose } from '../support/bench.ts';
-import { describeMachine, type Machine } from '../support/machine.ts';
+import { describeMachine, withDatabaseVersion } from '../support/machine.ts';
 import { interleave } from '../support/measure.ts';
 import { judge } from './bars.ts';
 import { client } from './contenders/client.ts';
@@ -8,7 +8,7 @@ import { leasehold } from './contenders/leasehold.ts';
 import { pgPool } from './contenders/pg-pool.ts';
 import { postgresJs } from './contenders/postgres-js.ts';
 import { type BenchDatabase, withDatabase } from './database.ts';
-import { barsTable, cellsOf, type Row, rowsTable } from './report.ts';
+import { cellsOf, type PostgresResult, type Row } from './report.ts';
 import { loopOf, type Sample, type Size, type Trial, trials } from './trials.ts';
 
 const contenders: readonly Contender[] = [leasehold, pgPool, postgresJs, client];
@@ -25,28 +25,21 @@ interface Seat {
 }
 
 /** What a connection to PostgreSQL costs, beside the pools of pg and postgres and one kept client. */
-export const postgres: Bench = async (settings) => {
+export const postgres: Bench<PostgresResult> = async (settings) => {
   const chosen = choose(trials, settings.only, (trial) => trial.title(sizeOf(trial, settings)));
-  const { sqlite: _, ...machine } = describeMachine(packages);
+  const machine = describeMachine(packages);
   const { rows, version } = await withDatabase(async (database) => {
     const done: Row[] = [];
     for (const trial of chosen) done.push(await runTrial(trial, database, settings));
     return { rows: done, version: database.version };
   });
-  const verdicts = judge(rows);
-  const parts = [machineLine(machine, version), rowsTable(rows)];
-  if (verdicts.length > 0) parts.push(barsTable(verdicts));
-  if (settings.quick) parts.push('A quick run: everything is too small for the figures to mean anything.');
   return {
-    markdown: parts.join('\n\n'),
-    data: {
-      bench: 'postgres',
-      quick: settings.quick,
-      machine: { ...machine, postgres: version },
-      max,
-      rows,
-      bars: verdicts,
-    },
+    bench: 'postgres',
+    quick: settings.quick,
+    machine: withDatabaseVersion(machine, 'PostgreSQL', version),
+    max,
+    rows,
+    bars: judge(rows),
   };
 };
 
@@ -104,10 +97,4 @@ export async function sample(
     if (left !== 0) throw new Error(`${name} ended with ${what} ${left}`);
   }
   return taken;
-}
-
-function machineLine({ date, node, cpu, cores, load, versions }: Omit<Machine, 'sqlite'>, server: string): string {
-  const peers = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  const system = [`Node ${node}`, `${cpu}, ${cores} cores`, `load ${load.toFixed(2)} at the start`];
-  return [date, ...system, `PostgreSQL ${server}`, ...peers].join(' · ');
 }

@@ -1,4 +1,5 @@
 import { grouped, table } from '../support/markdown.ts';
+import type { Result } from '../support/result.ts';
 import { type Summary, summarize } from '../support/statistics.ts';
 import type { Verdict } from './bars.ts';
 import { ratios, type Sample } from './trials.ts';
@@ -25,6 +26,14 @@ export interface Row {
   readonly cells: readonly Cell[];
 }
 
+/** What is kept of a run. */
+export interface PostgresResult extends Result {
+  /** Connections that each pool may have. */
+  readonly max: number;
+  readonly rows: readonly Row[];
+  readonly bars: readonly Verdict[];
+}
+
 export function cellsOf(samples: readonly (readonly [name: string, samples: readonly Sample[]])[]): Cell[] {
   const own = samples.find(([name]) => name === 'leasehold')?.[1];
   return samples.map(([name, its]): Cell => {
@@ -41,8 +50,16 @@ export function cellsOf(samples: readonly (readonly [name: string, samples: read
   });
 }
 
+export function tables({ rows: measured }: PostgresResult): string {
+  return rowsTable(measured);
+}
+
+export function judgement({ bars: verdicts }: PostgresResult): string {
+  return verdicts.length === 0 ? '' : barsTable(verdicts);
+}
+
 /** Every trial with every contender; ratios say what part of the contender's cost is Leasehold's. */
-export function rowsTable(rows: readonly Row[]): string {
+function rowsTable(rows: readonly Row[]): string {
   const lines = rows.flatMap(({ title, cells }) =>
     cells.map(({ name, time, processor, p99, ratio }, index) => [
       index === 0 ? title : '',
@@ -62,7 +79,7 @@ export function rowsTable(rows: readonly Row[]): string {
   return table([...head, 'processor', 'leasehold / it', 'quartiles', 'p99 of a call'], lines, right);
 }
 
-export function barsTable(verdicts: readonly Verdict[]): string {
+function barsTable(verdicts: readonly Verdict[]): string {
   return table(
     ['bar', 'at most', 'measured', 'quartiles', ''],
     verdicts.map(({ claim, limit, value, met }) => [

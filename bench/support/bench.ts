@@ -1,4 +1,5 @@
 import type { Progress } from './progress.ts';
+import type { Result } from './result.ts';
 
 /** What the command line asks of a bench. */
 export interface BenchSettings {
@@ -11,14 +12,8 @@ export interface BenchSettings {
   readonly progress: Progress;
 }
 
-/** What a bench found: once for people, once for programs. */
-interface Outcome {
-  readonly markdown: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
-
-/** A bench is a module of its own; `run.ts` lists them. */
-export type Bench = (settings: BenchSettings) => Promise<Outcome>;
+/** A bench is a module of its own, and gives what is kept of a run. `benches.ts` lists them. */
+export type Bench<Kept extends Result = Result> = (settings: BenchSettings) => Promise<Kept>;
 
 /** The rows `--only` asks for: those with its text in their id or title. All, where nothing is asked for. */
 export function choose<Row extends { readonly id: string }>(

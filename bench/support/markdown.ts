@@ -1,5 +1,3 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-
 /** A Markdown table with its columns in line, so that it reads as well in a terminal. Numbers align right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], right: readonly number[]): string {
   const lines = [head, ...rows];
@@ -20,12 +18,19 @@ export function grouped(count: number): string {
   return String(Math.round(count)).replaceAll(/\B(?=(?:\d{3})+$)/g, ' ');
 }
 
-/** Replaces what a file has between the markers of a section. */
-export function writeSection(file: string, name: string, content: string): void {
+/** What begins a section of a page, and its name. */
+const beginning = /<!-- ([^>]*?): begin -->/g;
+
+/** Names of all sections of a page that have markers, in order. */
+export function sectionsOf(page: string): string[] {
+  return [...page.matchAll(beginning)].map(([, name]) => name ?? '');
+}
+
+/** A page with something else between the markers of a section. */
+export function withSection(page: string, name: string, content: string): string {
   const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
-  const text = readFileSync(file, 'utf8');
-  const from = text.indexOf(begin);
-  const to = text.indexOf(end);
-  if (from === -1 || to < from) throw new Error(`${file} has no section between "${begin}" and "${end}"`);
-  writeFileSync(file, `${text.slice(0, from + begin.length)}\n\n${content}\n\n${text.slice(to)}`);
+  const from = page.indexOf(begin);
+  const to = page.indexOf(end);
+  if (from === -1 || to < from) throw new Error(`There is no section between "${begin}" and "${end}"`);
+  return `${page.slice(0, from + begin.length)}\n\n${content}\n\n${page.slice(to)}`;
 }

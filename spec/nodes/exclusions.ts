@@ -33,6 +33,21 @@ export const exclusions: readonly Exclusion[] = [
     isFrom: isCompiled,
   },
   {
+    file: 'spec/bench-inspector.spec.ts',
+    reason: 'starts it, too',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/bench-pages.spec.ts',
+    reason: 'compares pages of the repository with the results that are kept in it',
+    isFrom: isCompiled,
+  },
+  {
+    file: 'spec/bench-pictures.spec.ts',
+    reason: 'looks at the pictures that are kept in the repository',
+    isFrom: isCompiled,
+  },
+  {
     file: 'spec/exports.spec.ts',
     reason: 'builds the package from its sources; the package part does so, and installs it on each Node.js',
     isFrom: isCompiled,
