@@ -4,7 +4,7 @@ import { CommandError } from '../command.ts';
 import { type Address, urlOf } from './address.ts';
 import { EventStreamParser } from './event-stream.ts';
 import { NoReportError, readReport } from './report.ts';
-import { ask, LinkError, reasonOf } from './request.ts';
+import { ask, LinkError, reasonOf, UnreachableError } from './request.ts';
 
 /** How reports come, or why none do. */
 export type Link =
@@ -37,12 +37,15 @@ export interface Patience {
   readonly last: number;
   /** For the answer to a question. */
   readonly answer: number;
+  /** Before the stream is tried again where questions had to do. Twice as long after each vain attempt, up to 16 times. */
+  readonly again: number;
 }
 
-const usualPatience: Patience = { first: 3000, next: 5000, last: 30_000, answer: 10_000 };
+const usualPatience: Patience = { first: 3000, next: 5000, last: 30_000, answer: 10_000, again: 15_000 };
 
 const firstPause = 500;
 const longestPause = 10_000;
+const longestAgain = 16;
 
 /** One report, with all that is kept. @throws CommandError where there is none to be had */
 export async function fetchReport(
@@ -70,13 +73,20 @@ export async function follow(
 ): Promise<void> {
   const source = new Source(address, listener, signal, patience);
   let pause = firstPause;
+  let again = 1;
   while (!signal.aborted) {
     const before = source.reports;
     let reason: string;
     try {
       reason = await source.stream();
-      // One that ends so early is one that something on the way does not let through.
-      if (source.reports <= before + 1) reason = await source.pollEvery(interval);
+      // One that ends so early is one that something on the way does not let through. Or the process was busy for a while.
+      if (source.reports <= before + 1) {
+        await source.pollEvery(interval, again * patience.again);
+        again = Math.min(again * 2, longestAgain);
+        pause = firstPause;
+        continue;
+      }
+      again = 1;
     } catch (error) {
       if (signal.aborted) return;
       if (source.reports === 0 || error instanceof CommandError) throw asCommandError(error, address);
@@ -112,7 +122,7 @@ class Source {
     this.#signal = signal;
   }
 
-  /** Comes to the reason for which the stream ended, or could not be opened. */
+  /** Comes to the reason for which the stream ended, or was not let through. @throws UnreachableError */
   async stream(): Promise<string> {
     const watchdog = new Watchdog(this.#signal, this.#patience, () => this.#listener.link({ state: 'silent' }));
     try {
@@ -130,16 +140,17 @@ class Source {
       }
       return 'the stream ended';
     } catch (error) {
-      if (error instanceof CommandError || this.#signal.aborted) throw error;
+      if (error instanceof CommandError || error instanceof UnreachableError || this.#signal.aborted) throw error;
       return watchdog.signal.aborted ? 'nothing comes any more' : messageOf(error);
     } finally {
       watchdog.stop();
     }
   }
 
-  /** Rejects with the reason for which it can not go on. */
-  async pollEvery(interval: number): Promise<never> {
-    for (let first = true; ; first = false) {
+  /** Ends when the stream is to be tried again. Rejects with the reason for which it can not go on. */
+  async pollEvery(interval: number, duration: number): Promise<void> {
+    const end = performance.now() + duration;
+    for (let first = true; first || performance.now() < end; first = false) {
       const asked = performance.now();
       const report = await poll(this.#address, first ? undefined : this.#position, this.#signal, this.#patience.answer);
       this.#tell(report);

@@ -6,6 +6,9 @@ export class LinkError extends Error {
   override readonly name = 'LinkError';
 }
 
+/** One to which no connection came about: what else could be asked of it would fail, too. */
+export class UnreachableError extends LinkError {}
+
 /** An answer with status 200 of the type that was asked for. @throws LinkError */
 export async function ask(url: URL, address: Address, type: string, signal: AbortSignal): Promise<Response> {
   const headers = new Headers(address.headers);
@@ -17,7 +20,8 @@ export async function ask(url: URL, address: Address, type: string, signal: Abor
     response = await fetch(url, init);
   } catch (error) {
     signal.throwIfAborted();
-    throw new LinkError(reasonOf(error), { cause: error });
+    const Failure = (codeOf(error) ?? '') in unreachable ? UnreachableError : LinkError;
+    throw new Failure(reasonOf(error), { cause: error });
   }
   const found = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? 'of no type';
   if (response.status === 200 && found === type) return response;
@@ -51,17 +55,22 @@ async function sentenceOf(response: Response): Promise<string> {
   }
 }
 
-const reasons: Readonly<Record<string, string>> = {
+/** No connection came about, by code. */
+const unreachable: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
   ENOTFOUND: 'there is no such host',
   EAI_AGAIN: 'the name of the host can not be looked up',
-  ECONNRESET: 'the connection was closed',
-  EPIPE: 'the connection was closed',
-  UND_ERR_SOCKET: 'the connection was closed',
   ETIMEDOUT: 'the host does not answer',
   EHOSTUNREACH: 'the host can not be reached',
   ENETUNREACH: 'the network can not be reached',
   UND_ERR_CONNECT_TIMEOUT: 'the host does not answer',
+};
+
+const reasons: Readonly<Record<string, string>> = {
+  ...unreachable,
+  ECONNRESET: 'the connection was closed',
+  EPIPE: 'the connection was closed',
+  UND_ERR_SOCKET: 'the connection was closed',
   ERR_SSL_WRONG_VERSION_NUMBER: 'what is there does not speak https',
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'what is there does not speak https',
   CERT_HAS_EXPIRED: 'its certificate has expired',
@@ -78,12 +87,19 @@ const untrusted = new Set([
 /** What went wrong below HTTP, as a person would say it. */
 export function reasonOf(error: unknown): string {
   const { cause = error } = error as { readonly cause?: unknown };
-  const { code, message } = (cause ?? {}) as { readonly code?: unknown; readonly message?: unknown };
-  if (typeof code === 'string') {
+  const { message } = (cause ?? {}) as { readonly message?: unknown };
+  const code = codeOf(error);
+  if (code !== undefined) {
     if (untrusted.has(code))
       return `its certificate is not trusted (${code}): name its authority in NODE_EXTRA_CA_CERTS`;
     const reason = reasons[code];
     return reason === undefined ? `${String(message)} (${code})` : `${reason} (${code})`;
   }
   return typeof message === 'string' && message !== '' ? message : String(cause);
+}
+
+function codeOf(error: unknown): string | undefined {
+  const { cause = error } = error as { readonly cause?: unknown };
+  const { code } = (cause ?? {}) as { readonly code?: unknown };
+  return typeof code === 'string' ? code : undefined;
 }

@@ -4,9 +4,9 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import { CommandError } from '../../../lib/cli/command.ts';
-import { readAddress } from '../../../lib/cli/top/address.ts';
+import { readAddress, urlOf } from '../../../lib/cli/top/address.ts';
 import { fetchReport } from '../../../lib/cli/top/feed.ts';
-import { reasonOf } from '../../../lib/cli/top/request.ts';
+import { ask, reasonOf, UnreachableError } from '../../../lib/cli/top/request.ts';
 import { makeCertificates } from '../../support/postgres-certificates.ts';
 import { endlessly, Following } from './support/following.ts';
 import { inspectorServer } from './support/inspector-server.ts';
@@ -139,6 +139,12 @@ for (const [what, url, message] of [
     server.close();
     await once(server, 'close');
     await t.throwsAsync(new Following(t, url(port)).ended, { instanceOf: CommandError, message });
+    // By asking for the data instead of the stream nobody would be reached either, or somebody who has come meanwhile.
+    const address = readAddress(url(port), []);
+    await t.throwsAsync(ask(urlOf(address, 'events'), address, 'text/event-stream', new AbortController().signal), {
+      instanceOf: UnreachableError,
+      message,
+    });
   });
 }
 

@@ -63,6 +63,31 @@ for (const [what, status, type] of [
   });
 }
 
+test('while the data is asked for the stream is tried again, until it comes through', async (t) => {
+  let refusals = 0;
+  const simulated = simulation();
+  const server = await inspectorServer(t, simulated, {
+    instead: ({ url }, response) => {
+      if (url !== '/_pool/events' || refusals === 2) return false;
+      refusals++;
+      response.writeHead(503).end();
+      return true;
+    },
+  });
+  const following = new Following(t, server.url, { ...endlessly, again: 50 });
+  await following.until(({ links }) => links.at(-1)?.state === 'live');
+  t.deepEqual(
+    following.links.map(({ state }) => state),
+    ['polling', 'polling', 'live'],
+  );
+  const asked = server.asked.length;
+  simulated.tick();
+  server.tick();
+  await following.until((told) => tickNumbers(told).includes(3));
+  t.is(server.asked.length, asked);
+  await following.stop();
+});
+
 test('a server that sends nothing more is called silent, and live when it goes on', async (t) => {
   const simulated = simulation();
   const server = await inspectorServer(t, simulated);

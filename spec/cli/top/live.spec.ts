@@ -101,8 +101,12 @@ atTerminal('the picture stays when the server goes, says so, and goes on when it
   await shown.until(({ text }) => text.includes('Trying again.'));
   t.regex(shown.emulator.screen[0] ?? '', /^app .* LOST \d\d:\d\d:\d\d$/);
   await shown.until(isWhole);
-  simulation.tick();
-  await inspectorServer(t, simulation, { port: server.port });
+  const restarted = await inspectorServer(t, simulation, { port: server.port });
+  const ticking = setInterval(() => {
+    simulation.tick();
+    restarted.tick();
+  }, 500);
+  t.teardown(() => clearInterval(ticking));
   await shown.until(({ screen, text }) => / live /.test(screen[0] ?? '') && !text.includes('Trying again'));
   shown.type('q');
   t.is(await shown.ended, 0);

@@ -6,7 +6,7 @@ import type { Report } from '../../../../lib/inspector/wire.ts';
 const endless = 1_000_000;
 
 /** Whoever has it waits for as long as the test does. */
-export const endlessly: Patience = { first: endless, next: endless, last: endless, answer: endless };
+export const endlessly: Patience = { first: endless, next: endless, last: endless, answer: endless, again: endless };
 
 /** What somebody who follows was told, in order. */
 export class Following {
