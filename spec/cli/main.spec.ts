@@ -173,8 +173,9 @@ onPosix('who asks twice to end does not wait until all is read that it has writt
   await once(child.stdout as NodeJS.ReadableStream, 'readable');
   child.kill('SIGINT');
   child.kill('SIGTERM');
-  // The first of them is what it ended by.
-  t.deepEqual(await exited, [130, null]);
+  // The first of them is what it ends by. Of two that reach it at once the system decides which that is.
+  const [code, signal] = (await exited) as [number | null, string | null];
+  t.true(code === 130 || code === 143, `${code} ${signal}`);
 });
 
 const onFull = existsSync('/dev/full') ? test : test.skip;

@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   const page = inspector(pool, { showSql: true });
 
   // Disposed of before pool and payments: the requests in hand still need both.
-  const routes = makeRoutes(pool, { url: payments.url, patience: 5000 });
+  const routes = makeRoutes(pool, { url: payments.url, patience: 10_000 });
   await using site = await listen(routes, { ...options, page: page.node });
   console.log(welcome(site.url, options.file, size));
 

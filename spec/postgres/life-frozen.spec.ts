@@ -39,7 +39,7 @@ async function sleepOn(db: Awaited<ReturnType<PostgresPool['acquire']>>, signal?
 test('a host that takes connections and says nothing costs `connectTimeout`, then the next one is taken', async (t) => {
   const { proxy, config } = await proxied(t, true);
   proxy.freeze();
-  const pool = openPool(t, config, { connectTimeout: 1500 });
+  const pool = openPool(t, config, { connectTimeout: 1500, acquireTimeout: 30_000 });
   t.deepEqual((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
   t.is(proxy.accepted, 1);
 });

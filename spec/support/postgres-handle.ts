@@ -6,7 +6,7 @@ import { gate } from './gate.ts';
 
 /** A pool on a database that the tests of a file share. Of one connection, so that all its leases meet on that. */
 export function poolOn(t: ExecutionContext, url: string, options: PostgresPoolOptions = {}): PostgresPool {
-  const pool = createPool(postgres(url), { name: 'app', max: 1, ...options });
+  const pool = createPool(postgres(url), { name: 'app', max: 1, acquireTimeout: 60_000, ...options });
   t.teardown(() => pool.close({ timeout: 0 }));
   return pool;
 }

@@ -5,7 +5,7 @@ import { postgresUrl } from './postgres.ts';
 
 /** A pool on an empty database of its own. */
 export async function openPostgres(t: ExecutionContext, options: PostgresPoolOptions = {}): Promise<PostgresPool> {
-  const pool = createPool(postgres(await postgresUrl(t)), { name: 'app', ...options });
+  const pool = createPool(postgres(await postgresUrl(t)), { name: 'app', acquireTimeout: 60_000, ...options });
   t.teardown(() => pool.close({ timeout: 0 }));
   return pool;
 }

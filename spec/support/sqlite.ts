@@ -11,9 +11,12 @@ import { temporaryDirectory, temporaryFile } from './files.ts';
 /** Address of the library for a child process: the sources here, the compiled files beside compiled specs. */
 export const libraryUrl = new URL(`../../lib/index${extname(import.meta.url)}`, import.meta.url).href;
 
+/** Of an acquire that a test does not expect to fail: longer than any machine stands still. */
+const patiently = { acquireTimeout: 60_000 } as const;
+
 /** A pool on a file of its own, closed after the test. */
 export function temporaryPool(t: ExecutionContext, options?: SqlitePoolOptions, file = temporaryFile(t)): SqlitePool {
-  const pool = createPool(file, options);
+  const pool = createPool(file, { ...patiently, ...options });
   t.teardown(() => pool.close({ timeout: 0 }));
   return pool;
 }
@@ -125,7 +128,7 @@ async function onRaw(t: ExecutionContext, script: Script): Promise<Outcome[]> {
 
 async function onLease(t: ExecutionContext, script: Script): Promise<Outcome[]> {
   const directory = temporaryDirectory(t);
-  const pool = createPool(join(directory, 'app.db'), { max: 1, onOpen: prepareSample });
+  const pool = createPool(join(directory, 'app.db'), { ...patiently, max: 1, onOpen: prepareSample });
   const db = await pool.acquire();
   const subject = recording(db, directory);
   await script(subject);
@@ -136,7 +139,7 @@ async function onLease(t: ExecutionContext, script: Script): Promise<Outcome[]> 
 
 async function onAmbient(t: ExecutionContext, script: Script): Promise<Outcome[]> {
   const directory = temporaryDirectory(t);
-  const pool = createPool(join(directory, 'app.db'), { max: 1, onOpen: prepareSample });
+  const pool = createPool(join(directory, 'app.db'), { ...patiently, max: 1, onOpen: prepareSample });
   const subject = recording(pool.db, directory);
   await pool.withConnection(() => script(subject));
   await pool.close();

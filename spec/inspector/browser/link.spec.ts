@@ -20,7 +20,10 @@ inBrowser('after the server has ended a stream the page comes back by itself', a
   await page.getByRole('button', { name: 'GET /orders' }).waitFor();
   await link.getByText('live').waitFor();
   t.true(front.told > told);
-  t.deepEqual(requests.slice(1), ['GET /pool/events', 'GET /pool/events']);
+  // Where the machine stands still for seconds the stream is given up, and data asked for until there is another.
+  const streams = requests.filter((request) => request === 'GET /pool/events');
+  t.true(streams.length >= 2);
+  if (streams.length === 2) t.deepEqual(requests.slice(1), streams);
   t.deepEqual(troubles, []);
 });
 
