@@ -13,7 +13,7 @@ import { createCallerFactory, middleware, procedure, router, serveRouter } from 
 /** A pool, and a connection of somebody else's to the same file. */
 async function openShared(t: ExecutionContext) {
   const file = temporaryFile(t);
-  const pool = createPool(file);
+  const pool = createPool(file, { acquireTimeout: 30_000 });
   t.teardown(() => pool.close({ timeout: 0 }));
   await pool.transaction((tx) => {
     tx.exec('CREATE TABLE item (name TEXT)');

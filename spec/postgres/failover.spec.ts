@@ -19,7 +19,7 @@ const url = (hosts: readonly string[], query = '') =>
   `postgres://postgres:${account.password}@${hosts.join(',')}/postgres${query}`;
 
 function openPool(t: ExecutionContext, config: string | PostgresConfig, options: PostgresPoolOptions = {}) {
-  const pool = createPool(postgres(config), { name: 'app', ...options });
+  const pool = createPool(postgres(config), { name: 'app', acquireTimeout: 30_000, ...options });
   t.teardown(() => pool.close({ timeout: 0 }));
   return pool;
 }

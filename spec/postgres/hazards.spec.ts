@@ -71,7 +71,7 @@ test('a connection that onAcquire leaves in a transaction is given to nobody', a
     if (isFirst) await db.query('BEGIN');
     isFirst = false;
   };
-  await using pool = createPool(postgres(url), { onAcquire: begin });
+  await using pool = createPool(postgres(url), { acquireTimeout: 30_000, onAcquire: begin });
   const status = await pool.withConnection((db) => db.inTransaction);
   t.false(status);
   t.is(pool.stats().counters.discarded, 1);
@@ -104,7 +104,7 @@ test('what is for the pool is refused in the configuration, and the other way ro
   });
   t.regex(forgotten?.message ?? '', /^(?!.*s3cret).*postgres\(url\)/);
   const url = new URL(await postgresUrl(t));
-  await using pool = createPool(postgres(url));
+  await using pool = createPool(postgres(url), { acquireTimeout: 30_000 });
   t.is((await pool.query<{ name: string }>('SELECT current_database() AS name')).rows[0]?.name, url.pathname.slice(1));
 });
 
@@ -127,7 +127,7 @@ test('a part that is aborted on its way to its savepoint has nothing cancelled: 
   const url = new URL(await postgresUrl(t));
   const proxy = await proxyTo(t, Number(url.port));
   url.port = `${proxy.port}`;
-  await using pool = createPool(postgres(url), { max: 1 });
+  await using pool = createPool(postgres(url), { acquireTimeout: 30_000, max: 1 });
   await pool.transaction(async (tx) => {
     const abort = new AbortController();
     const part = pool.transaction((inner) => inner.query('SELECT 1'), { signal: abort.signal });

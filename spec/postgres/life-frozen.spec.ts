@@ -17,7 +17,7 @@ async function proxied(t: ExecutionContext, isSecond = false): Promise<{ proxy: 
 }
 
 function openPool(t: ExecutionContext, config: PostgresConfig, options: PostgresPoolOptions = {}): PostgresPool {
-  const pool = createPool(postgres(config), { name: 'app', ...options });
+  const pool = createPool(postgres(config), { name: 'app', acquireTimeout: 30_000, ...options });
   t.teardown(() => pool.close({ timeout: 0 }));
   return pool;
 }

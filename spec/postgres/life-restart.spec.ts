@@ -12,7 +12,7 @@ const server = await launchServer({ settings: { max_connections: connections } }
 test.after.always(() => server.close());
 
 function openPool(t: ExecutionContext, options: PostgresPoolOptions = {}): PostgresPool {
-  const pool = createPool(postgres(server.url()), { name: 'app', ...options });
+  const pool = createPool(postgres(server.url()), { name: 'app', acquireTimeout: 30_000, ...options });
   t.teardown(() => pool.close({ timeout: 0 }));
   return pool;
 }

@@ -203,8 +203,8 @@ test('a nested scope with a connection of its own is what counts within it', asy
 });
 
 test('two pools do not see each other', async (t) => {
-  const one = createPool(temporaryFile(t, 'one.db'));
-  const two = createPool(temporaryFile(t, 'two.db'));
+  const one = createPool(temporaryFile(t, 'one.db'), { acquireTimeout: 30_000 });
+  const two = createPool(temporaryFile(t, 'two.db'), { acquireTimeout: 30_000 });
   t.teardown(() => Promise.all([one.close(), two.close()]));
   await one.withConnection(async () => {
     one.db.exec('CREATE TABLE of_one (x)');
