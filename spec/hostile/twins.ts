@@ -179,6 +179,7 @@ export async function twinsOf(t: ExecutionContext, steps: readonly Step[]): Prom
   });
   const leased = await recordOf(temporaryDirectory(t), steps, async (file) => {
     const pool = createPool(file, {
+      acquireTimeout: 60_000,
       max: 1,
       busyTimeout: timeout,
       pragmas: { synchronous: 'OFF' },
