@@ -81,11 +81,16 @@ const slowTime = `
 
 test('the timeout that the README explains is what its example prints', async (t) => {
   const preloaded = `data:text/javascript,${encodeURIComponent(slowTime)}`;
-  const { stdout, stderr } = await run(process.execPath, ['--import', preloaded, 'spec/examples/timed-out.ts'], {
-    cwd: root,
-    timeout: 50_000,
-  });
-  t.is(stderr, '');
+  const printed = async () => {
+    const { stdout, stderr } = await run(process.execPath, ['--import', preloaded, 'spec/examples/timed-out.ts'], {
+      cwd: root,
+      timeout: 50_000,
+    });
+    t.is(stderr, '');
+    return stdout;
+  };
+  let stdout = await printed();
+  for (let again = 0; again < 2 && stdout.includes('event loop was blocked'); again++) stdout = await printed();
   const [, shown] = /<!-- timed-out: begin -->\s+```text\n([\s\S]*?)```/.exec(readme) ?? [];
   t.is(`${withoutDurations(shown ?? '')}GET /items: 503\n`, withoutDurations(stdout));
 });

@@ -262,6 +262,7 @@ const usual: Circumstances = {
   overdue: false,
   bounded: false,
   joinFailed: false,
+  stoodStill: false,
   isOpenTransaction: false,
 };
 const coded = (code: string): Error => Object.assign(new Error('told\nmore'), { code });
@@ -274,6 +275,7 @@ test('an operation may meet only what its kind and its circumstances explain', (
     ['ERR_LEASEHOLD_TRANSACTION_ENDED', { overdue: true }],
     ['ERR_LEASEHOLD_TRANSACTION_ENDED', { aborted: true, isOpenTransaction: true }],
     ['ERR_LEASEHOLD_TRANSACTION_ABORTED', { joinFailed: true }],
+    ['ERR_LEASEHOLD_TRANSACTION_BUSY', { stoodStill: true }],
     ['ERR_LEASEHOLD_DEADLOCK', { kind: 'reading' }],
     ['SQLITE_BUSY', { kind: 'synchronous' }],
   ];

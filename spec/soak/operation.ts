@@ -206,6 +206,7 @@ export class Operation {
         overdue: performance.now() - this.#start >= overdueAge - 5,
         bounded: pool === 'hooked',
         joinFailed: this.joinFailed,
+        stoodStill: this.world.stoodStill(),
         isOpenTransaction: kind === 'transfer' && place === 'open',
       }),
     );

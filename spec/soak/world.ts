@@ -95,7 +95,7 @@ export class World {
     pool.on('error', (error) => {
       const reason = error instanceof HookRefusal ? error : error.cause;
       // A hook that waits for nothing is not settled in time only where the machine stood still.
-      if (error.name === 'PatienceError' && this.#stoodStill()) return;
+      if (error.name === 'PatienceError' && this.stoodStill()) return;
       if (!(reason instanceof HookRefusal)) this.violate('errors', `${name} reports ${error.name}: ${error.message}`);
     });
     pool.on('leak', () => {
@@ -107,7 +107,8 @@ export class World {
     return pool;
   }
 
-  #stoodStill(): boolean {
+  /** Whether the event loop has not come round for much of the time that anything is waited for. */
+  stoodStill(): boolean {
     const now = performance.now();
     return this.watch.blocked(now - 2 * acquireTimeout, now) > acquireTimeout / 2;
   }

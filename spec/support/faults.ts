@@ -147,7 +147,7 @@ export async function faultyPool(
   options: SqlitePoolOptions = {},
   { file = temporaryFile(t), clock = systemClock, faults = faultyClass(t) } = {},
 ) {
-  const pool = new SqlitePool(file, { Database: faults.Database, ...options }, clock);
+  const pool = new SqlitePool(file, { acquireTimeout: 60_000, Database: faults.Database, ...options }, clock);
   t.teardown(() => pool.close({ timeout: 0 }));
   await pool.run('CREATE TABLE IF NOT EXISTS item (name TEXT)');
   return { pool, faults, errors: watchErrors(pool) };

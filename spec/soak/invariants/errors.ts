@@ -49,6 +49,8 @@ export interface Circumstances {
   readonly bounded: boolean;
   /** Whether a part of its transaction that has joined it has failed. */
   readonly joinFailed: boolean;
+  /** Whether the machine stood still meanwhile, so that even what takes no time was not done in time. */
+  readonly stoodStill: boolean;
   /** Whether it commits by a call, which tells that the transaction has ended, not why. */
   readonly isOpenTransaction: boolean;
 }
@@ -60,13 +62,14 @@ export function codeOf(error: unknown): string {
 /** Why an operation may not meet this error, `undefined` where it may. */
 export function errorFault(error: unknown, circumstances: Circumstances): string | undefined {
   const code = codeOf(error);
-  const { kind, throws, aborted, overdue, bounded, joinFailed, isOpenTransaction } = circumstances;
+  const { kind, throws, aborted, overdue, bounded, joinFailed, stoodStill, isOpenTransaction } = circumstances;
   if (error instanceof Planned && throws) return undefined;
   if (may[kind].includes(code)) return undefined;
   if (code === 'ABORT_ERR' && aborted) return undefined;
   if (code === 'ERR_LEASEHOLD_TRANSACTION_ENDED' && aborted && isOpenTransaction) return undefined;
   if (code === 'ERR_LEASEHOLD_QUEUE_FULL' && bounded) return undefined;
   if (code === 'ERR_LEASEHOLD_TRANSACTION_ABORTED' && joinFailed) return undefined;
+  if (code === 'ERR_LEASEHOLD_TRANSACTION_BUSY' && stoodStill) return undefined;
   if (takenAway.has(code) && overdue) return undefined;
   const told = error instanceof Error ? `${error.name}: ${error.message.split('\n')[0]}` : String(error);
   return `${kind} met ${code}: ${told}`;
