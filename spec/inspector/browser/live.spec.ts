@@ -152,19 +152,29 @@ inBrowser('the label of a lease that is over stays in sight until all of its bar
       };`,
   });
   await page.getByRole('button', { name: '5 s', exact: true }).click();
-  const held = await hold(t, pool, 'GET /orders');
-  await row(page, 'Held now', 'GET /orders')
-    .getByText(/^[2-9](\.\d+)? s$/)
-    .first()
-    .waitFor();
-  await held.letGo();
-  await page.getByRole('region', { name: 'Held now' }).getByText('Nobody holds a connection.').waitFor();
-  await page.evaluate('labels.length = 0');
-  await page.evaluate(
-    `new Promise((found) => {
-      const look = () => (labels.includes('GET /orders') ? found() : requestAnimationFrame(look));
-      look();
-    })`,
-  );
-  t.pass();
+  const isSeenAfterwards = async () => {
+    const held = await hold(t, pool, 'GET /orders');
+    await row(page, 'Held now', 'GET /orders')
+      .getByText(/^[2-9](\.\d+)? s$/)
+      .first()
+      .waitFor();
+    await held.letGo();
+    await page.getByRole('region', { name: 'Held now' }).getByText('Nobody holds a connection.').waitFor();
+    await page.evaluate('labels.length = 0');
+    return await page.evaluate<boolean>(
+      `new Promise((tell) => {
+        const end = performance.now() + 5000;
+        const look = () => {
+          const isSeen = labels.includes('GET /orders');
+          if (isSeen || performance.now() > end) tell(isSeen);
+          else requestAnimationFrame(look);
+        };
+        look();
+      })`,
+    );
+  };
+  let isSeen = await isSeenAfterwards();
+  // On a machine that stands still the bar may be gone before anybody has looked.
+  for (let again = 0; again < 2 && !isSeen; again++) isSeen = await isSeenAfterwards();
+  t.true(isSeen);
 });
