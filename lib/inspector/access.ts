@@ -10,7 +10,7 @@ export interface Peer {
 
 // What a proxy says of whom it has passed on. From behind one everybody seems to be on this machine.
 const forwarding =
-  /^(?:forwarded|via|x-forwarded.*|forwarded-for|x-real-ip|(?:x-|true-|x-cluster-|cf-connecting-|fly-|fastly-)(?:client-)?ip|x-envoy-external-address)$/;
+  /forwarded|client-?ip|real-ip|^(?:via|max-forwards|cdn-loop|x-ip|fly-ip|x-envoy-external-address)$|^(?:cf|tailscale|x-appengine|x-nginx|x-arr)-/;
 
 /** Why a client is not taken for one on this machine, `undefined` where it is. */
 export function strangeness({ headers }: Request, { address, version }: Peer): string | undefined {

@@ -19,6 +19,8 @@ const ofPage = {
 export class Answers {
   readonly #monitor: Monitor;
   readonly #authorize: InspectorOptions['authorize'];
+  /** Of what `authorize` has returned, by which of it: each body is read once. */
+  readonly #bodies = new WeakMap<Response, Promise<ArrayBuffer>>();
   #streams = 0;
 
   constructor(monitor: Monitor, authorize: InspectorOptions['authorize']) {
@@ -55,9 +57,20 @@ export class Answers {
       return why === undefined ? undefined : plain(403, `${remedy}, and ${why}.`);
     }
     const verdict: unknown = await this.#authorize(request);
-    // The same one may be returned for the next request, too.
-    if (verdict instanceof Response) return verdict.clone();
+    if (verdict instanceof Response) return await this.#copyOf(verdict);
     return verdict === true ? undefined : plain(403, 'You may not see the inspector.');
+  }
+
+  /**
+   * The same one may be returned for the next request, too. A clone for each would be a chain of streams, of which those that
+   * nobody reads, because their client has gone, keep all the others.
+   */
+  async #copyOf(verdict: Response): Promise<Response> {
+    const { body, status, statusText, headers } = verdict;
+    if (body === null) return new Response(null, { status, statusText, headers });
+    const bytes = this.#bodies.get(verdict) ?? verdict.clone().arrayBuffer();
+    this.#bodies.set(verdict, bytes);
+    return new Response(await bytes, { status, statusText, headers });
   }
 
   #data(query: URLSearchParams): Response {

@@ -1,6 +1,5 @@
 import { describeCause } from '../errors.ts';
-import type { Peer } from './access.ts';
-import { type Answer, exchange, type NodeRequest, type NodeResponse, peerOf, send } from './node-exchange.ts';
+import { type Answer, exchange, letGo, type NodeRequest, type NodeResponse, peerOf, send } from './node-exchange.ts';
 import { plain } from './plain.ts';
 
 type Next = (error?: unknown) => void;
@@ -15,8 +14,14 @@ export interface KoaContext {
 /** What is used of Hono's context. */
 export interface HonoContext {
   readonly req: { readonly raw: Request };
-  /** Of `@hono/node-server`: Node's own request. */
+  /** Of `@hono/node-server`: Node's own request and response. */
   readonly env?: unknown;
+}
+
+/** What `@hono/node-server` passes for an environment. */
+interface NodeExchange {
+  readonly incoming: NodeRequest;
+  readonly outgoing: NodeResponse;
 }
 
 /** What is used of an instance of Fastify. */
@@ -75,17 +80,16 @@ export function mountsOf(answer: Answer): Mounts {
       context.respond = false;
       return serve(context.req, context.res);
     },
-    hono: ({ req: { raw }, env }) => answer(raw, peerIn(env)),
+    hono: async ({ req: { raw }, env }) => {
+      const { incoming, outgoing } = (env ?? {}) as Partial<NodeExchange>;
+      const answered = await answer(raw, incoming?.socket === undefined ? {} : peerOf(incoming));
+      if (answered.body !== null && outgoing !== undefined) letGo(answered.body, outgoing);
+      return answered;
+    },
   };
 }
 
 function fail(error: unknown, response: NodeResponse): Promise<void> {
   process.emitWarning(`The inspector could not say who may see it: ${describeCause(error)}`);
   return send(plain(500, 'It could not be said whether you may see the inspector.'), response);
-}
-
-/** What `@hono/node-server` passes for an environment has Node's own request. */
-function peerIn(env: unknown): Peer {
-  const { incoming } = (env ?? {}) as { readonly incoming?: Partial<NodeRequest> };
-  return incoming?.socket === undefined ? {} : peerOf({ socket: incoming.socket, httpVersion: incoming.httpVersion });
 }

@@ -95,8 +95,8 @@ export async function send({ status, headers, body }: Response, response: NodeRe
 // Milliseconds in which a client can read the end of a stream.
 const patience = 2000;
 
-/** A server waits for its clients before it closes, and one that does not read would keep it from that. */
-function letGo(body: ReadableStream, response: NodeResponse): void {
+/** A server waits for its clients before it closes, and one that does not read a stream would keep it from that. */
+export function letGo(body: ReadableStream, response: Pick<NodeResponse, 'destroy' | 'once'>): void {
   endingOf(body)?.addEventListener('abort', () => {
     const timer = outside(() => setTimeout(() => response.destroy(), patience));
     timer.unref();

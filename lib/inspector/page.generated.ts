@@ -476,8 +476,8 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
     }
     async #fetched(pool, lease) {
       try {
-        const answer = await fetch(this.#address(pool, lease), { cache: "no-store" });
-        if (answer.ok) return await answer.json();
+        const answer = await browser.get(this.#address(pool, lease));
+        if (answer.status === 200) return JSON.parse(await answer.text());
         return answer.status === 404 ? "This lease is not known any more: only those of the last minute are, and the longest of the last ten." : \`The server answers with status \${answer.status}.\`;
       } catch {
         return "The server does not answer.";
@@ -743,6 +743,7 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
     #around;
     #reader;
     #feed;
+    #isRunning = false;
     #failures = 0;
     #polling = false;
     #asking = false;
@@ -752,7 +753,11 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
       this.#around = around;
       this.#reader = reader;
     }
+    /** Begins, or goes on where it was stopped; nothing where it goes on already. */
     start() {
+      if (this.#isRunning) return;
+      this.#isRunning = true;
+      this.#failures = 0;
       this.#reader.state({ kind: "connecting" });
       this.#listen();
     }
@@ -760,6 +765,7 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
       this.#unlisten();
       for (const timer of this.#timers.keys()) this.#end(timer);
       this.#polling = false;
+      this.#isRunning = false;
     }
     /** Asks for a complete report, once, however often it is asked to. */
     complete() {
@@ -1038,7 +1044,7 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
       this.box.ariaLabel = options.title;
     }
     update(rows) {
-      const keys2 = rows.map((row) => this.#options.key(row));
+      const keys2 = distinct(rows.map((row) => this.#options.key(row)));
       const kept3 = new Set(keys2);
       for (const [key2, { element: old }] of this.#rows) {
         if (kept3.has(key2)) continue;
@@ -1115,6 +1121,14 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
       }
     }
   };
+  function distinct(keys2) {
+    const counts = /* @__PURE__ */ new Map();
+    return keys2.map((key2) => {
+      const count2 = (counts.get(key2) ?? 0) + 1;
+      counts.set(key2, count2);
+      return \`\${count2} \${key2}\`;
+    });
+  }
 
   // list.ts
   var most2 = 200;
@@ -2538,10 +2552,17 @@ dialog dd{margin:0;overflow-wrap:anywhere}</style>
   startTheme(byId("theme", HTMLButtonElement), () => timeline.recolour());
   setInterval(showState, 1e3);
   link.start();
+  var unseenFor = 5e3;
+  var resting;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(resting);
+    if (document.hidden) resting = setTimeout(() => link.stop(), unseenFor);
+    else link.start();
+  });
 })();
 </script>
 </body>
 </html>
 `,
-  policy: `default-src 'none'; script-src 'sha256-Lm1wfgFFXMIXIRwE3917ImDmFxPLxMExcrrCbwck7mo='; style-src 'sha256-4ArmPJ/d/ULjoREOq79gDIY0DY92Wr2LwNEF6bfYL9w='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'`,
+  policy: `default-src 'none'; script-src 'sha256-jNZNq5N+3wcm4kb9VrrAf/+n2Xk8x2wdZs0Y0G1kGlk='; style-src 'sha256-4ArmPJ/d/ULjoREOq79gDIY0DY92Wr2LwNEF6bfYL9w='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'`,
 };

@@ -33,7 +33,7 @@ export interface SubjectSettings {
 const mostListed = 100;
 const mostLabels = 20;
 
-// Of each label two distributions are summed up, and there may be a thousand: not to be done for every report.
+// Milliseconds. Of each label two distributions are summed up, and there may be a thousand: not to be done for every report.
 const labelsFor = 5000;
 
 /** One pool that is shown. Records it from its making until it is stopped, or the pool closed. */
@@ -47,6 +47,7 @@ export class Subject {
   #offset: number;
   readonly #ends: (() => void)[];
   #labels: readonly LabelState[] = [];
+  /** By the clock of the pool: one by which it could be earlier would keep them for as long. */
   #labelsAt = -Infinity;
   #isOver: boolean;
   /** Whether what it told last has been taken. */
@@ -109,7 +110,7 @@ export class Subject {
   }
 
   #byLabel(): readonly LabelState[] {
-    const now = this.#settings.timeOfDay();
+    const now = this.#view.now();
     if (now - this.#labelsAt < labelsFor) return this.#labels;
     this.#labelsAt = now;
     const all = this.#pool.stats({ by: 'label' });

@@ -110,7 +110,9 @@ test('a request without a host is refused', async (t) => {
 
 const marks = `forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-prefix
   x-forwarded-server x-forwarded forwarded-for x-real-ip x-client-ip x-cluster-client-ip cf-connecting-ip true-client-ip
-  fly-client-ip fastly-client-ip x-envoy-external-address`
+  fly-client-ip fastly-client-ip x-envoy-external-address x-original-forwarded-for client-ip wl-proxy-client-ip
+  x-azure-clientip x-appengine-user-ip x-vercel-forwarded-for x-nginx-proxy x-arr-ssl max-forwards cdn-loop cf-ray
+  tailscale-user-login`
   .trim()
   .split(/\s+/);
 

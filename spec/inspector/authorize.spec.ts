@@ -255,3 +255,24 @@ test('options that are unknown or of a wrong type are refused by name', async (t
     t.throws(() => inspector(pool, given as never), { code: 'ERR_LEASEHOLD_OPTIONS', message });
   t.notThrows(() => inspect(t, pool, { authorize: undefined, showSql: undefined }));
 });
+
+test('a Response of authorize answers however many of its copies nobody has read', async (t) => {
+  const login = new Response('Log in first', { status: 401 });
+  const page = inspect(t, await openItems(t), { authorize: () => login });
+  // As many unread clones of one response would be more than a stack has room for.
+  for (let clients = 0; clients < 20_000; clients++) {
+    const answer = await page(ask('/data'), here);
+    if (clients % 2 === 0) void answer.body?.cancel();
+  }
+  t.is(await (await page(ask('/data'), here)).text(), 'Log in first');
+});
+
+test('a Response of authorize without a body stays without', async (t) => {
+  const away = Response.redirect('http://localhost/login');
+  const page = inspect(t, await openItems(t), { authorize: () => away });
+  for (let times = 0; times < 2; times++) {
+    const answer = await page(ask('/data'), here);
+    t.deepEqual([answer.status, answer.headers.get('location')], [302, 'http://localhost/login']);
+    t.is(answer.body, null);
+  }
+});

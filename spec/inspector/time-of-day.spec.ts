@@ -46,3 +46,19 @@ test('where the clock of the system is set, or the machine has slept, all begins
   }
   held.close();
 });
+
+test('where the clock of the system is set back, what is told by label goes on', async (t) => {
+  const clock = new FakeClock();
+  const pool = await stillPool(t, {}, clock);
+  let time = 10 * hours;
+  const monitor = new Monitor([pool], false, clock, () => time + clock.now());
+  t.teardown(() => monitor.stop());
+  const labels = () => (JSON.parse(monitor.report()) as Report).pools[0]?.labels.map(({ label }) => label);
+  await pool.withConnection(() => {}, { label: 'early' });
+  await clock.pass(500);
+  t.deepEqual(labels(), ['early']);
+  time -= hours;
+  await pool.withConnection(() => {}, { label: 'late' });
+  await clock.pass(6000);
+  t.deepEqual(new Set(labels()), new Set(['early', 'late']));
+});

@@ -1,4 +1,5 @@
 import type { LeaseDetail, Note } from '../wire.ts';
+import { browser } from './browser.ts';
 import { byId, element, isolated, say } from './dom.ts';
 import { clockTime, duration, labelOf, oneLine } from './format.ts';
 import { detailTimes } from './words.ts';
@@ -32,8 +33,8 @@ export class Detail {
 
   async #fetched(pool: number, lease: number): Promise<LeaseDetail | string> {
     try {
-      const answer = await fetch(this.#address(pool, lease), { cache: 'no-store' });
-      if (answer.ok) return (await answer.json()) as LeaseDetail;
+      const answer = await browser.get(this.#address(pool, lease));
+      if (answer.status === 200) return JSON.parse(await answer.text()) as LeaseDetail;
       return answer.status === 404
         ? 'This lease is not known any more: only those of the last minute are, and the longest of the last ten.'
         : `The server answers with status ${answer.status}.`;

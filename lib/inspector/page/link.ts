@@ -41,6 +41,7 @@ export class Link {
   readonly #around: Surroundings;
   readonly #reader: Reader;
   #feed: Feed | undefined;
+  #isRunning = false;
   #failures = 0;
   #polling = false;
   #asking = false;
@@ -52,7 +53,11 @@ export class Link {
     this.#reader = reader;
   }
 
+  /** Begins, or goes on where it was stopped; nothing where it goes on already. */
   start(): void {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#failures = 0;
     this.#reader.state({ kind: 'connecting' });
     this.#listen();
   }
@@ -61,6 +66,7 @@ export class Link {
     this.#unlisten();
     for (const timer of this.#timers.keys()) this.#end(timer);
     this.#polling = false;
+    this.#isRunning = false;
   }
 
   /** Asks for a complete report, once, however often it is asked to. */

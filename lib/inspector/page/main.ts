@@ -130,3 +130,12 @@ startTheme(byId('theme', HTMLButtonElement), () => timeline.recolour());
 // That nothing comes is told by nothing that comes.
 setInterval(showState, 1000);
 link.start();
+
+// Of connections to one server a browser has six. A page that nobody sees is not to keep one of them from others.
+const unseenFor = 5000;
+let resting: number | undefined;
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(resting);
+  if (document.hidden) resting = setTimeout(() => link.stop(), unseenFor);
+  else link.start();
+});

@@ -49,7 +49,7 @@ export class Table<Row> {
   }
 
   update(rows: readonly Row[]): void {
-    const keys = rows.map((row) => this.#options.key(row));
+    const keys = distinct(rows.map((row) => this.#options.key(row)));
     const kept = new Set(keys);
     for (const [key, { element: old }] of this.#rows) {
       if (kept.has(key)) continue;
@@ -130,4 +130,14 @@ export class Table<Row> {
       }
     }
   }
+}
+
+/** With the place of each among its like: of long labels only the beginning is told, and rows may look the same. */
+function distinct(keys: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  return keys.map((key) => {
+    const count = (counts.get(key) ?? 0) + 1;
+    counts.set(key, count);
+    return `${count} ${key}`;
+  });
 }

@@ -1,6 +1,7 @@
 import { extname } from 'node:path';
 import test from 'ava';
 import type { Report } from '../../../lib/inspector/wire.ts';
+import { eventually } from '../../http/support-b.ts';
 import { browserTests } from '../../support/browser.ts';
 import { temporaryFile } from '../../support/files.ts';
 import { startProcess } from '../../support/processes.ts';
@@ -129,4 +130,36 @@ inBrowser('a page that is open while its reader loses access says so', async (t,
   await page.clock.fastForward(20_000);
   await page.getByRole('button', { name: 'GET /orders' }).waitFor();
   t.is(await page.getByRole('alert').count(), 0);
+});
+
+inBrowser('a page that nobody sees for seconds lets its connection go, until it is seen', async (t, open) => {
+  const { pool, front, url } = await inspected(t);
+  const { page, requests } = await open(url, { movesTime: true });
+  const link = page.locator('#link');
+  // With an event before it: the stream is given up after five seconds without one.
+  const pass = async (time: number) => {
+    await front.hasTold(front.told + 2);
+    await page.clock.fastForward(time);
+  };
+  const turn = (hidden: boolean) =>
+    page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} });
+      document.dispatchEvent(new Event('visibilitychange'))`);
+  await link.getByText('live').waitFor();
+  // A look at another tab is no reason.
+  await turn(true);
+  await pass(3000);
+  await turn(false);
+  await pass(3000);
+  await pass(0);
+  await turn(true);
+  await pass(3000);
+  await page.clock.fastForward(3000);
+  await eventually(() => front.streams === 0);
+  const asked = requests.length;
+  await page.clock.fastForward(60_000);
+  t.is(requests.length, asked);
+  await hold(t, pool, 'GET /orders');
+  await turn(false);
+  await link.getByText('live').waitFor();
+  await page.getByRole('button', { name: 'GET /orders' }).waitFor();
 });

@@ -227,3 +227,21 @@ test('nothing is left once it is stopped', async (t) => {
   t.deepEqual([browser.asked.length, browser.timers], [asked, 0]);
   t.true(browser.streams.every(({ open }) => !open));
 });
+
+test('what was stopped goes on when it is started again, once however often that is', async (t) => {
+  const { browser, link, state, taken } = started();
+  browser.last.say(report);
+  browser.last.fail();
+  link.stop();
+  t.false(browser.last.open);
+  for (let times = 0; times < 3; times++) link.start();
+  t.is(browser.streams.length, 2);
+  t.deepEqual(state(), { kind: 'connecting' });
+  // That of the former stream is not counted.
+  browser.last.fail();
+  browser.last.say(report);
+  t.deepEqual(state(), { kind: 'live' });
+  t.is(taken(), 2);
+  await browser.pass(4000);
+  t.deepEqual(browser.asked, []);
+});
