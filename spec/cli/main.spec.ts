@@ -117,6 +117,7 @@ for (const [args, said] of [
   ],
   [['top', '--onec', 'http://a'], 'leasehold top: There is no option "--onec". Did you mean --once?'],
   [['top', 'http://a', 'http://b'], 'leasehold top: One URL at a time: "http://b" is one too many.'],
+  [['top', 'http://a', 'ann:secret@b?token=x'], 'leasehold top: One URL at a time: "b" is one too many.'],
   [['top', 'http://a', '--file', 'x'], 'leasehold top: Either a URL or --file, not both.'],
   [['top', 'http://a', '--interval', '100'], 'leasehold top: --interval is an integer from 500 to 3600000, not "100".'],
   [['top', 'gopher://a'], 'leasehold top: "gopher://a" is neither http nor https.'],

@@ -40,18 +40,21 @@ export function urlOf({ base }: Address, endpoint: string, query: Readonly<Recor
 
 function parse(text: string): URL {
   const schemed = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
-  if (schemed && !/^https?:/i.test(text)) throw new UsageError(`${quoted(text)} is neither http nor https.`);
+  if (schemed && !/^https?:/i.test(text)) throw new UsageError(`${quotedAddress(text)} is neither http nor https.`);
   if (!schemed && existsSync(text)) {
-    throw new UsageError(`${quoted(text)} is a file. Did you mean leasehold top --file ${quoted(text)}?`);
+    const path = JSON.stringify(text);
+    throw new UsageError(`${path} is a file. Did you mean leasehold top --file ${path}?`);
   }
   const url = URL.parse(schemed ? text : `http://${text}`);
-  if (url === null || url.hostname === '') throw new UsageError(`${quoted(text)} is not the URL of an inspector.`);
+  if (url === null || url.hostname === '')
+    throw new UsageError(`${quotedAddress(text)} is not the URL of an inspector.`);
   return url;
 }
 
-// One that is no URL may have a password in it all the same.
-function quoted(text: string): string {
-  return JSON.stringify(text.replace(/\/\/[^/@]*@/, '//'));
+/** For a message. What is no URL may have a password or a token in it all the same. */
+export function quotedAddress(text: string): string {
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9+.-]*:\/\/)?(.*)$/is.exec(text) ?? [];
+  return JSON.stringify(scheme + rest.slice(rest.lastIndexOf('@') + 1).replace(/[?#].*$/s, ''));
 }
 
 function decoded(part: string): string {

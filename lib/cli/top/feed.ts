@@ -76,9 +76,8 @@ export async function follow(
   let again = 1;
   while (!signal.aborted) {
     const before = source.reports;
-    let reason: string;
     try {
-      reason = await source.stream();
+      const reason = await source.stream();
       // One that ends so early is one that something on the way does not let through. Or the process was busy for a while.
       if (source.reports <= before + 1) {
         await source.pollEvery(interval, again * patience.again);
@@ -87,14 +86,14 @@ export async function follow(
         continue;
       }
       again = 1;
+      // An inspector ends long streams as such: only when there is not another is anything lost.
+      if (reason !== undefined) listener.link({ state: 'lost', reason });
     } catch (error) {
       if (signal.aborted) return;
       if (source.reports === 0 || error instanceof CommandError) throw asCommandError(error, address);
-      reason = messageOf(error);
+      listener.link({ state: 'lost', reason: messageOf(error) });
     }
-    if (signal.aborted) return;
     if (source.reports > before) pause = firstPause;
-    listener.link({ state: 'lost', reason });
     // Spread out, so that a hundred terminals do not come back to a server in the same moment.
     await delay(pause * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
     pause = Math.min(pause * 2, longestPause);
@@ -122,8 +121,12 @@ class Source {
     this.#signal = signal;
   }
 
-  /** Comes to the reason for which the stream ended, or was not let through. @throws UnreachableError */
-  async stream(): Promise<string> {
+  /**
+   * Comes to the reason for which the stream broke off, or was not let through; `undefined` where it was ended.
+   *
+   * @throws UnreachableError
+   */
+  async stream(): Promise<string | undefined> {
     const watchdog = new Watchdog(this.#signal, this.#patience, () => this.#listener.link({ state: 'silent' }));
     try {
       const response = await ask(urlOf(this.#address, 'events'), this.#address, 'text/event-stream', watchdog.signal);
@@ -138,7 +141,7 @@ class Source {
           watchdog.fed();
         }
       }
-      return 'the stream ended';
+      return undefined;
     } catch (error) {
       if (error instanceof CommandError || error instanceof UnreachableError || this.#signal.aborted) throw error;
       return watchdog.signal.aborted ? 'nothing comes any more' : messageOf(error);

@@ -1,5 +1,5 @@
 import type { Paint } from '../colours.ts';
-import { cut, plainText, widthOf } from '../text.ts';
+import { cut, plainText, visible, widthOf } from '../text.ts';
 import type { Part, Row } from './glyphs.ts';
 
 /** Rows that are shown together or not at all: a heading comes with the first row under it. */
@@ -36,7 +36,9 @@ export function inCells(...cells: readonly Cell[]): Row {
   });
 }
 
-export function cutRow(row: Row, width: number): Row {
+/** What is painted comes through here, so that nothing reaches a terminal but as text. */
+export function cutRow(parts: Row, width: number): Row {
+  const row = parts.map(({ text, style }) => ({ text: visible(text), style }));
   if (rowWidth(row) <= width) return row;
   const shown: Part[] = [];
   let left = width;

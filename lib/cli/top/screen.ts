@@ -59,7 +59,7 @@ export class Screen {
     this.#output.on?.('resize', this.#lost);
     // The monitor is called before whoever writes the error, which is to be read.
     process.on('uncaughtExceptionMonitor', this.#leave).on('exit', this.#leave);
-    if (process.platform !== 'win32') process.on('SIGTSTP', this.suspend).on('SIGCONT', this.#continued);
+    if (process.platform !== 'win32') process.on('SIGTSTP', this.#stopped).on('SIGCONT', this.#continued);
     this.#input?.on('data', this.#read).on('error', () => {});
     this.#enter();
   }
@@ -68,7 +68,7 @@ export class Screen {
     this.#leave();
     this.#output.off?.('resize', this.#lost);
     process.off('uncaughtExceptionMonitor', this.#leave).off('exit', this.#leave);
-    if (process.platform !== 'win32') process.off('SIGTSTP', this.suspend).off('SIGCONT', this.#continued);
+    if (process.platform !== 'win32') process.off('SIGTSTP', this.#stopped).off('SIGCONT', this.#continued);
     this.#input?.off('data', this.#read).pause();
   }
 
@@ -88,18 +88,20 @@ export class Screen {
     if (text !== '') this.#output.write(text);
   }
 
-  /** As Ctrl-Z does: gives the terminal back and stops the process until somebody lets it go on. */
-  readonly suspend = (): void => {
+  readonly #stopped = (): void => this.#suspend(process.pid);
+
+  /** Gives the terminal back, and stops the process, or a group of them for 0, until somebody lets it go on. */
+  #suspend(whom: number): void {
     if (process.platform === 'win32' || !this.#isEntered) return;
     this.#leave();
-    process.off('SIGTSTP', this.suspend);
-    process.kill(process.pid, 'SIGTSTP');
+    process.off('SIGTSTP', this.#stopped);
+    process.kill(whom, 'SIGTSTP');
     // Here it goes on. At once where there is no shell that could let it go on: the system then does not stop it either.
     setTimeout(() => {
-      process.on('SIGTSTP', this.suspend);
+      process.on('SIGTSTP', this.#stopped);
       this.#continued();
     }, 20);
-  };
+  }
 
   // Whoever stopped it may have used the terminal meanwhile, and set it otherwise.
   readonly #continued = (): void => {
@@ -135,7 +137,8 @@ export class Screen {
     // An arrow and its like begin with an escape, and have letters in them.
     for (const char of data.toString().split(sequences).join('')) {
       const key = keys[char];
-      if (key === 'suspend') this.suspend();
+      // As the terminal itself does it: a shell has its prompt back once all that it has started for the line are stopped, such as npx.
+      if (key === 'suspend') this.#suspend(0);
       else if (key === 'redraw') this.#lost();
       else if (key !== undefined) this.#pressed(key);
     }

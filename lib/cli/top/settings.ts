@@ -1,6 +1,6 @@
 import { type Paint, painter, wantsColours } from '../colours.ts';
 import { type Io, readArguments, readNumber, UsageError } from '../command.ts';
-import { type Address, readAddress } from './address.ts';
+import { type Address, quotedAddress, readAddress } from './address.ts';
 
 /** What the command line asks for. */
 export interface Settings {
@@ -48,7 +48,7 @@ function targetOf(
   headers: readonly string[] | undefined,
 ): Address | string {
   const [url, second] = positionals;
-  if (second !== undefined) throw new UsageError(`One URL at a time: ${JSON.stringify(second)} is one too many.`);
+  if (second !== undefined) throw new UsageError(`One URL at a time: ${quotedAddress(second)} is one too many.`);
   if (file === undefined && url === undefined) {
     throw new UsageError('What to look at is missing: the URL of an inspector, or --file and the path of a database.');
   }

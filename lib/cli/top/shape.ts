@@ -22,6 +22,10 @@ function record(fields: Readonly<Record<string, Shape>>): Shape {
     entries.every(([name, shape]) => shape((value as Readonly<Record<string, unknown>>)[name]));
 }
 
+function recordOf(shape: Shape): Shape {
+  return (value) => typeof value === 'object' && value !== null && Object.values(value).every(shape);
+}
+
 const label = absentOr(string);
 const span: Shape = (value) => Array.isArray(value) && value.length === 2 && value.every(number);
 const quantiles = record({ count: number, p50: number, p95: number, p99: number, max: number });
@@ -59,7 +63,7 @@ const pool = record({
       waiting: number,
     }),
   ),
-  counters: record({}),
+  counters: recordOf(number),
   waitTime: quantiles,
   holdTime: quantiles,
   connections: listOf(number),

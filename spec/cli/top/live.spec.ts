@@ -154,23 +154,26 @@ atTerminal('a picture is one write, of the rows that are not there already', asy
   await shown.ended;
 });
 
-atTerminal('Ctrl-Z gives the terminal back until the process goes on', async (t) => {
-  const server = await inspectorServer(t, minute());
-  const shell = { before: 'set -m', after: 'stty -a; echo stopped; read line; fg; echo "ended with $?"' };
-  const shown = await terminal(t, ['top', server.url], { shell });
-  await shown.until(isWhole);
-  shown.type('\u001a');
-  await shown.until(({ text }) => text.includes('stopped'));
-  t.false(shown.emulator.isAlternate);
-  t.true(shown.emulator.hasCursor);
-  t.regex(shown.emulator.text, /^isig icanon iexten echo /m);
-  shown.type('\n');
-  await shown.until(({ isAlternate, text }) => isAlternate && text.includes('8/8 FULL'));
-  t.false(shown.emulator.hasCursor);
-  shown.type('q');
-  await shown.until(({ text }) => text.includes('ended with 0'));
-  t.false(shown.emulator.isAlternate);
-});
+for (const hasParent of [false, true]) {
+  const which = hasParent ? 'a process and who has started it go' : 'the process goes';
+  atTerminal(`Ctrl-Z gives the terminal back until ${which} on`, async (t) => {
+    const server = await inspectorServer(t, minute());
+    const shell = { before: 'set -m', after: 'stty -a; echo stopped; read line; fg; echo "ended with $?"' };
+    const shown = await terminal(t, ['top', server.url], { shell, hasParent });
+    await shown.until(isWhole);
+    shown.type('\u001a');
+    await shown.until(({ text }) => text.includes('stopped'));
+    t.false(shown.emulator.isAlternate);
+    t.true(shown.emulator.hasCursor);
+    t.regex(shown.emulator.text, /^isig icanon iexten echo /m);
+    shown.type('\n');
+    await shown.until(({ isAlternate, text }) => isAlternate && text.includes('8/8 FULL'));
+    t.false(shown.emulator.hasCursor);
+    shown.type('q');
+    await shown.until(({ text }) => text.includes('ended with 0'));
+    t.false(shown.emulator.isAlternate);
+  });
+}
 
 atTerminal('Ctrl-Z where nobody could let it go on leaves it running', async (t) => {
   const server = await inspectorServer(t, minute());

@@ -38,6 +38,8 @@ export interface TerminalOptions {
   readonly columns?: number;
   readonly rows?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether it is started by another process, as by `npx`, which waits for it in the same foreground. */
+  readonly hasParent?: boolean;
   /** Commands of the shell with which the process is in the foreground, and that go on when it has ended or was stopped. */
   readonly shell?: { readonly before: string; readonly after: string };
 }
@@ -52,9 +54,10 @@ process.once('exit', () => {
 export async function terminal(
   t: ExecutionContext,
   args: readonly string[],
-  { columns = 80, rows = 24, env = {}, shell }: TerminalOptions = {},
+  { columns = 80, rows = 24, env = {}, hasParent = false, shell }: TerminalOptions = {},
 ): Promise<Terminal> {
-  const command = [process.execPath, program, ...args].map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(' ');
+  const own = [process.execPath, program, ...args].map(quoted).join(' ');
+  const command = hasParent ? `sh -c ${quoted(`${own}; exit $?`)}` : own;
   // The shell becomes the process: what it says first is the process's own.
   const run = shell === undefined ? `exec ${command}` : `${shell.before}; ${command}; ${shell.after}`;
   const line = `stty cols ${columns} rows ${rows}; echo "at $(tty) as $$."; ${run}`;
@@ -120,6 +123,11 @@ export async function terminal(
     until,
     ended,
   };
+}
+
+/** For a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function kill(pid: number | undefined): void {
