@@ -107,7 +107,6 @@ diskTest(
     const made = temporaryPool(t, {}, disk.file);
     await made.run('CREATE TABLE item (name TEXT)');
     await made.close();
-    disk.fill();
     const ways: Record<string, (pool: SqlitePool) => Promise<unknown>> = {
       ready: (pool) => pool.ready(),
       acquire: (pool) => pool.acquire(),
@@ -119,6 +118,7 @@ diskTest(
     };
     const pools: SqlitePool[] = [];
     for (const [name, way] of Object.entries(ways)) {
+      disk.fill();
       const pool = temporaryPool(t, { max: 2 }, disk.file);
       const error = await t.throwsAsync(way(pool), { code: 'ERR_LEASEHOLD_OPEN' }, name);
       // The shared memory beside the file can not be made.

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -50,6 +60,22 @@ export function diskTest(title: string, body: (t: ExecutionContext, disk: Disk) 
   else test.skip(`${title} (skipped: no file system can be mounted here)`, () => {});
 }
 
+/**
+ * Waits until nothing but what its files take is taken. A file that was closed and deleted takes its room for as long as anybody looks
+ * at it, and specs of other processes look at what every process has open.
+ */
+function untilGivenBack(path: string): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let attempt = 0; attempt < 10_000; attempt++) {
+    const { blocks, bfree, bsize } = statfsSync(path);
+    let kept = 0;
+    for (const name of readdirSync(path)) kept += statSync(join(path, name)).blocks * 512;
+    if ((blocks - bfree) * bsize <= kept) return;
+    Atomics.wait(pause, 0, 0, 1);
+  }
+  throw new Error(`Of ${path}, more is taken than its files take.`);
+}
+
 function makeDisk(t: ExecutionContext): Disk {
   const path = temporaryDirectory(t);
   mount(path, '2m');
@@ -58,11 +84,11 @@ function makeDisk(t: ExecutionContext): Disk {
   return {
     file: join(path, 'app.db'),
     fill(room = 0) {
+      untilGivenBack(path);
       const pages = Buffer.alloc(page, 1);
       const file = openSync(ballast, 'a');
       try {
         for (let left = statfsSync(path).bavail - room; left > 0; left--) writeSync(file, pages);
-        // What was closed a moment ago may give back its room only now.
         for (let more = room === 0 ? 1024 : 0; more > 0; more--) writeSync(file, pages);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
