@@ -128,6 +128,7 @@ const rows = [
     'cli/doctor/plan.ts',
     'cli/doctor/report.ts',
     'cli/doctor/survey.ts',
+    'cli/doctor/verdict.ts',
   ],
   ['cli/doctor/checks.ts', 'cli/doctor/findings/content.ts'],
   ['cli/doctor/examiner.ts', 'cli/doctor/findings.ts'],

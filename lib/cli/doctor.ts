@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { painter, wantsColours } from './colours.ts';
-import { type Command, type Io, readArguments, readNumber, UsageError } from './command.ts';
+import { type Command, CommandError, type Io, readArguments, readNumber, UsageError } from './command.ts';
 import type { IntegrityLevel } from './doctor/examination.ts';
 import { examine } from './doctor/examine.ts';
-import type { Facts, Finding, Plan } from './doctor/finding.ts';
+import type { Facts, Plan } from './doctor/finding.ts';
 import { findingsOf } from './doctor/findings.ts';
 import { guessAt } from './doctor/guess.ts';
 import { look } from './doctor/look.ts';
@@ -11,7 +11,8 @@ import { planOf } from './doctor/plan.ts';
 import { columnsOf, Progress } from './doctor/progress.ts';
 import { asJson, asText } from './doctor/report.ts';
 import { surroundingsOf } from './doctor/surroundings.ts';
-import type { FileState, WalState } from './outside/file-state.ts';
+import { exitCodeOf } from './doctor/verdict.ts';
+import type { FileState } from './outside/file-state.ts';
 import { observeFile } from './outside/observe.ts';
 import { find } from './outside/peek.ts';
 import { type LogContent, readFrames } from './outside/wal.ts';
@@ -44,8 +45,9 @@ was cut off, and one without a WAL of more than 16 MB are examined in a private
 copy in the directory for temporary files (TMPDIR), which takes as much room; in
 place commits of others would wait while a table is checked, or pages counted.
 
-Exit code: 0 nothing above a note, 1 warnings, 3 problems, 2 where the command
-is wrong or the file could not be examined, 130 after Ctrl-C.
+Exit code: 0 nothing above a note, 1 warnings, 3 problems, 2 where no problem
+was found and not all could be examined that was asked for, where the command is
+wrong, or the report could not be written, 130 after Ctrl-C.
 `;
 
 interface Settings {
@@ -65,18 +67,27 @@ export const doctor: Command = {
   usage,
   async run(args, io) {
     const settings = read(args);
-    const facts = await gather(settings, io);
-    if (io.signal.aborted) return 130;
-    const findings = findingsOf(facts);
-    if (settings.json) io.stdout.write(asJson(findings));
-    else {
-      const width = Math.min(io.stdout.isTTY === true ? columnsOf(io.stdout) : 100, 120);
-      const paint = painter(wantsColours(io, io.stdout, settings.plain));
-      io.stdout.write(asText(settings.name, findings, width, paint));
+    try {
+      return await diagnose(settings, io);
+    } catch (error) {
+      // The exit code of any error would say that there are warnings.
+      throw new CommandError(error instanceof Error ? error.message : String(error), { exitCode: 2, cause: error });
     }
-    return exitCodeOf(findings, facts, settings.strict);
   },
 };
+
+async function diagnose(settings: Settings, io: Io): Promise<number> {
+  const facts = await gather(settings, io);
+  if (io.signal.aborted) return 130;
+  const findings = findingsOf(facts);
+  if (settings.json) io.stdout.write(asJson(findings));
+  else {
+    const width = Math.min(io.stdout.isTTY === true ? columnsOf(io.stdout) : 100, 120);
+    const paint = painter(wantsColours(io, io.stdout, settings.plain));
+    io.stdout.write(asText(settings.name, findings, width, paint));
+  }
+  return exitCodeOf(findings, facts, settings.strict);
+}
 
 function read(args: readonly string[]): Settings {
   const { options, positionals } = readArguments(args, {
@@ -145,31 +156,27 @@ async function gather(settings: Settings, io: Io): Promise<Facts> {
 
 function logOf({ path, wal, locks }: FileState, { where }: Plan): Facts['log'] {
   if (wal === undefined || where === 'in place' || (locks?.users.length ?? 0) > 0) return undefined;
-  return readLog(path, wal);
+  return readLog(path);
 }
 
 /** Who only reads can not take the log away when it is the last that has the file open. */
 function leftOf({ plan, state }: Pick<Facts, 'plan' | 'state'>): Facts['left'] {
   if (plan.needsLog !== true) return undefined;
   const { path, wal, locks } = observeFile(state.path);
-  return wal === undefined || locks === undefined || locks.users.length > 0 ? undefined : readLog(path, wal);
+  return wal === undefined || locks === undefined || locks.users.length > 0 ? undefined : readLog(path);
 }
 
-function readLog(path: string, wal: WalState): LogContent | undefined {
+function readLog(path: string): LogContent | undefined {
   try {
-    const file = find(`${path}-wal`);
-    return file && readFrames(file, wal);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const file = find(`${path}-wal`);
+      const content = file && readFrames(file);
+      const after = find(`${path}-wal`);
+      // What looks damaged may be somebody who has begun to write meanwhile.
+      if (after?.size === file?.size && after?.modified === file?.modified) return content;
+    }
+    return undefined;
   } catch {
     return undefined;
   }
-}
-
-function exitCodeOf(findings: readonly Finding[], { examination, state }: Facts, strict: boolean): number {
-  const has = (wanted: Finding['state']) => findings.some((finding) => finding.state === wanted);
-  // Damage that keeps SQLite from reading anything is a problem all the same.
-  const isDamaged = examination !== undefined && has('problem');
-  const isExamined = examination?.settings !== undefined || isDamaged || state.content === 'empty';
-  if (!isExamined) return 2;
-  if (has('problem')) return 3;
-  return has('warning') || (strict && has('note')) ? 1 : 0;
 }

@@ -2,7 +2,11 @@ import { constants } from 'node:os';
 import process from 'node:process';
 import { main, tell } from './main.ts';
 
-const ending = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const ending = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+
+/** Commands whose exit code tells what they found: what becomes of their report must not look like that. */
+const judging: ReadonlySet<string | undefined> = new Set(['doctor']);
+const unwritten = 2;
 
 /** Runs the command line of this process, and ends it. */
 export async function start(): Promise<never> {
@@ -17,12 +21,19 @@ export async function start(): Promise<never> {
       controller.abort(signal);
     });
   }
-  // `leasehold top … | head`: whoever read has enough. EIO: the terminal is gone.
-  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
+  const [, , command] = process.argv;
+  const isVerdict = judging.has(command);
+  let failed: number | undefined;
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    // `leasehold top … | head`: whoever read has enough. EIO: the terminal is gone.
+    if (!isVerdict) process.exit(code === 'EPIPE' ? 0 : 1);
+    // `leasehold doctor … | head`: who reads no further still asks what it comes to.
+    if (code !== 'EPIPE') failed = unwritten;
+  });
   process.stderr.on('error', () => {});
   process.on('uncaughtException', (error) => {
     const exitCode = tell(error, 'leasehold', process);
-    process.exit(ended ?? exitCode);
+    process.exit(ended ?? (isVerdict ? unwritten : exitCode));
   });
   const code = await main(process.argv.slice(2), {
     stdout: process.stdout,
@@ -36,7 +47,7 @@ export async function start(): Promise<never> {
   });
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   // Not left to the event loop: a connection that is kept alive for the next request would keep the process as well.
-  process.exit(ended ?? code);
+  process.exit(ended ?? failed ?? code);
 }
 
 /** Until what was written to a pipe has been taken. */

@@ -1,4 +1,13 @@
-import type { Integrity, Job, Keys, Pages, Skipped, Step, Violation } from './examination.ts';
+import {
+  type Integrity,
+  type Job,
+  type Keys,
+  lockedReason,
+  type Pages,
+  type Skipped,
+  type Step,
+  type Violation,
+} from './examination.ts';
 import { codeOf, isDamage, messageOf, type Reading } from './reading.ts';
 import { foreignKeys, storedTables, virtualTables } from './survey.ts';
 
@@ -80,7 +89,7 @@ export async function checkIntegrity(
 }
 
 function reasonOf(error: unknown): string {
-  return codeOf(error).startsWith('SQLITE_BUSY') ? 'it was locked' : messageOf(error);
+  return codeOf(error).startsWith('SQLITE_BUSY') ? lockedReason : messageOf(error);
 }
 
 function checkTable(db: Reading, level: 'quick' | 'full', table: string): string[] {
@@ -121,11 +130,11 @@ export async function checkKeys(db: Reading, weights: ReadonlyMap<string, number
 }
 
 function violationsOf(db: Reading, table: string): Violation[] {
-  const found = new Map<number, { count: number; rowids: number[] }>();
-  db.each('SELECT fkid, rowid FROM pragma_foreign_key_check(?)', [table], ([id, rowid]) => {
+  const found = new Map<number, { count: number; rowids: string[] }>();
+  db.each('SELECT fkid, CAST(rowid AS TEXT) FROM pragma_foreign_key_check(?)', [table], ([id, rowid]) => {
     const entry = found.get(Number(id)) ?? { count: 0, rowids: [] };
     entry.count++;
-    if (rowid !== null && entry.rowids.length < firstRowids) entry.rowids.push(Number(rowid));
+    if (rowid !== null && entry.rowids.length < firstRowids) entry.rowids.push(String(rowid));
     found.set(Number(id), entry);
   });
   const keys = foreignKeys(db, table);

@@ -106,6 +106,9 @@ export interface Integrity {
   readonly elapsed: number;
 }
 
+/** Of a table that could not be had for all the time that was to be waited. */
+export const lockedReason = 'it was locked';
+
 export interface Skipped {
   readonly table: string;
   readonly reason: string;
@@ -125,8 +128,8 @@ export interface Violation {
   readonly columns: readonly string[];
   readonly parent: string;
   readonly count: number;
-  /** Of the first ones; none for a table without rowids. */
-  readonly rowids: readonly number[];
+  /** Of the first ones, as SQL has them: a number can not hold each of them. None for a table without rowids. */
+  readonly rowids: readonly string[];
   /** By which name rowids are had in SQL: columns may have taken some of these names, or all. */
   readonly rowidName: string | undefined;
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { pidNamespace } from '../outside/processes.ts';
 import type { Examination, Job, Message, Step } from './examination.ts';
 
 const nothing: Examination = {
@@ -86,7 +87,11 @@ function converse(job: Job, tell: (step: Step) => void, signal: AbortSignal): Pr
   });
 }
 
-const prefix = 'leasehold-doctor-';
+/**
+ * Of one set of processes that see each other: the number of a process means another one, or none, to those of a container that has the
+ * same directory for temporary files.
+ */
+const prefix = `leasehold-doctor-${/\d+/.exec(pidNamespace() ?? '')?.[0] ?? '0'}-`;
 
 /** What was left by one that was killed while it copied. */
 function sweep(): void {

@@ -53,6 +53,8 @@ export interface Patience {
   readonly writer: number | undefined;
   /** Who kept the log from being copied all the time. */
   readonly pins: readonly number[];
+  /** Whose log was not beside the file all the time. */
+  readonly stranded: readonly number[];
   /** How the file was wrong in length all the time: shorter than its header says, or with a part of a page at its end. */
   readonly length: 'short' | 'ragged' | undefined;
 }

@@ -21,9 +21,13 @@ export async function look(
   let state = first;
   let writer = first.locks?.writer;
   let pins = pinsOf(first);
+  let { stranded } = first;
   let length: Patience['length'];
   const isUnclear = () =>
-    writer !== undefined || pins.length > 0 || (lengthOf(state) !== undefined && length === undefined);
+    writer !== undefined ||
+    pins.length > 0 ||
+    stranded.length > 0 ||
+    (lengthOf(state) !== undefined && length === undefined);
   for (let count = 0; count < looks && isUnclear(); count++) {
     try {
       await sleep(interval, undefined, { signal });
@@ -36,9 +40,11 @@ export async function look(
     if (state.locks?.writer !== writer || commitsBetween(first, state) !== 0) writer = undefined;
     const present = pinsOf(state);
     pins = pins.filter((pid) => present.includes(pid));
+    const { stranded: remaining } = state;
+    stranded = stranded.filter((pid) => remaining.includes(pid));
     length = lastingLength(before, state);
   }
-  return { state, patience: { looked: performance.now() - began, writer, pins, length } };
+  return { state, patience: { looked: performance.now() - began, writer, pins, stranded, length } };
 }
 
 function pinsOf(state: FileState): number[] {

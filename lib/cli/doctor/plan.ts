@@ -27,17 +27,14 @@ export function planOf(state: FileState, options: { readonly inPlace: boolean; r
   if (header.journal !== 'rollback' || wal !== undefined) {
     // Elsewhere than on Linux nobody tells who is connected. There the index of a log is what its users leave while they are.
     const isConnected = wal !== undefined && index !== undefined && (locks === undefined || locks.users.length > 0);
-    if (isConnected) {
+    if (isConnected && locks?.exclusive === undefined) {
       return {
         where: 'in place',
         needsLog: true,
         reason: `in place, as one more reader: a transaction for each table${counted}, while which the log is not copied past it`,
       };
     }
-    return copyUnless(
-      options.quick && size > quickCopy,
-      'nobody has it open, and to read it SQLite would make files beside it',
-    );
+    return copyUnless(options.quick && size > quickCopy, whyNotThere(state));
   }
   if (journal?.hasHead === true && journal.isHot !== false) {
     return copyUnless(options.quick && size > quickCopy, 'SQLite has to restore it before it can be read');
@@ -60,4 +57,19 @@ function copyUnless(isTooLarge: boolean, reason: string): Plan {
     where: 'nowhere',
     reason: `It would have to be copied (${reason}), which is nothing for a quick look: leave out --quick to have that done.`,
   };
+}
+
+/** Why it can not be read where it is: there is no log, or no index of it, that is shared with others. */
+function whyNotThere({ wal, processes = [], hiddenProcesses = 0, locks, stranded, isConfined }: FileState): string {
+  if (locks?.exclusive !== undefined) return 'a process holds it exclusively, and lets nobody else read it';
+  const isUsed = stranded.length > 0 || (locks?.users.length ?? 0) > 0;
+  if (isUsed) {
+    const what = wal === undefined ? 'log' : 'index of the log';
+    return `the ${what} is not where its users have it, and to read it SQLite would make another`;
+  }
+  const nobody =
+    isConfined || hiddenProcesses > 0 ? 'no process that can be seen from here has it open' : 'nobody has it open';
+  const who = processes.length > 0 ? 'who has it open does not use it at present' : nobody;
+  const restriction = locks === undefined ? ' as far as can be told' : '';
+  return `${who}${restriction}, and to read it SQLite would make files beside it`;
 }

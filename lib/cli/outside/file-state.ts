@@ -31,6 +31,13 @@ export interface FileState {
   /** How many processes there are whose open files may not be looked at. */
   readonly hiddenProcesses: number | undefined;
   readonly locks: FileLocks | undefined;
+  /** Whether it was looked at from a container, or another PID namespace: then processes outside of that, and their locks, are not told. */
+  readonly isConfined: boolean;
+  /**
+   * Processes that write to a log, or use an index of one, that is not the one beside the file: it was deleted under them. As it is
+   * for a moment while one opens or closes the file.
+   */
+  readonly stranded: readonly number[];
   /** Sentences: what could not be told, and why. */
   readonly untold: readonly string[];
 }
@@ -110,6 +117,11 @@ export interface FileProcess {
 export interface FileLocks {
   /** Who may write now: a transaction that writes is open in it. */
   readonly writer: number | undefined;
+  /**
+   * In WAL mode: who keeps all others out, as with `locking_mode = EXCLUSIVE`. Whether it writes nobody else can tell, as its index of
+   * the log is in its own memory.
+   */
+  readonly exclusive: number | undefined;
   /** Without a WAL: it writes to the file itself at present, or waits for readers to end so that it can. */
   readonly committing: number | undefined;
   /** Who copies the log into the database. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { FileLocks, ReaderLock, WalIndex } from './file-state.ts';
+import type { DatabaseHeader, FileLocks, ReaderLock, WalIndex } from './file-state.ts';
 import type { Found } from './peek.ts';
 
 /** A lock of the system on a range of bytes of one file. */
@@ -65,17 +65,20 @@ export function meaningOf(
   database: readonly RangeLock[],
   index: readonly RangeLock[],
   state: WalIndex | undefined,
+  journal: DatabaseHeader['journal'] | undefined,
 ): FileLocks {
   const held = database.filter(({ isBlocked }) => !isBlocked);
   const heldOfIndex = index.filter(({ isBlocked }) => !isBlocked);
   const writerOfIndex = holderOf(heldOfIndex, indexLocks.write);
   // With a WAL every connection holds the shared lock from its first use to its end, whether it reads or not.
   const connected = heldOfIndex.filter((lock) => covers(lock, indexLocks.connected)).map(({ pid }) => pid);
-  const isWal = connected.length > 0;
+  const isWal = connected.length > 0 || journal === 'wal';
   const sharing = held.filter((lock) => covers(lock, shared)).map(({ pid }) => pid);
+  const alone = holderOf(held, pending) ?? holderOf(held, shared);
   return {
-    writer: writerOfIndex ?? holderOf(held, reserved) ?? holderOf(held, pending) ?? holderOf(held, shared),
-    committing: holderOf(held, pending) ?? holderOf(held, shared),
+    writer: writerOfIndex ?? (isWal ? undefined : (holderOf(held, reserved) ?? alone)),
+    exclusive: isWal ? alone : undefined,
+    committing: isWal ? undefined : alone,
     checkpointer: holderOf(heldOfIndex, indexLocks.checkpoint),
     recoverer: holderOf(heldOfIndex, indexLocks.recover),
     readers: isWal

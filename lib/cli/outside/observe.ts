@@ -3,7 +3,7 @@ import type { FileLocks, FileState } from './file-state.ts';
 import { contentOf, headerLength, readHeader } from './header.ts';
 import { locksOn, meaningOf, readLocks } from './locks.ts';
 import { type Found, find, OpenHere, peekHead } from './peek.ts';
-import { usersOf } from './processes.ts';
+import { isConfined, usersOf } from './processes.ts';
 import { readJournal, readWal, readWalIndex } from './wal.ts';
 
 /**
@@ -39,6 +39,8 @@ const nothing = {
   processes: undefined,
   hiddenProcesses: undefined,
   locks: undefined,
+  isConfined: false,
+  stranded: [],
   untold: [],
 } as const satisfies Omit<FileState, 'path' | 'at'>;
 
@@ -60,6 +62,8 @@ function contentsOf(file: Found): Partial<FileState> {
     return undefined;
   };
   const [walFile, indexFile, journalFile] = [beside('-wal'), beside('-shm'), beside('-journal')];
+  // One that may not be looked at is there all the same.
+  const hasNoLog = walFile === undefined && !strangers.includes('-wal') && untold.size === 0;
 
   let error: string | undefined;
   const { head, size = file.size } =
@@ -82,16 +86,22 @@ function contentsOf(file: Found): Partial<FileState> {
       `The open files of ${users.hidden} other ${users.hidden === 1 ? 'process' : 'processes'} may not be looked at without more rights.`,
     );
   }
+  const confined = isConfined();
+  if (confined) untold.add('Processes outside of this container (PID namespace), and their locks, can not be seen.');
   const pids = users?.processes.map(({ pid }) => pid) ?? [];
   const on = (found: Found | undefined) =>
     found === undefined || listing === undefined ? [] : locksOn(listing, found, pids);
-  const locks: FileLocks | undefined = listing === undefined ? undefined : meaningOf(on(file), on(indexFile), index);
-  const isWriting = locks && locks.writer !== undefined;
+  const header = head && readHeader(head);
+  const locks: FileLocks | undefined =
+    listing === undefined ? undefined : meaningOf(on(file), on(indexFile), index, header?.journal);
+  const logless = header?.journal === 'wal' && hasNoLog ? locks?.users : undefined;
+  // Nobody who can be seen is not nobody.
+  const isWriting = locks?.writer !== undefined || (locks === undefined || confined ? undefined : false);
   return {
     size,
     error,
     content: head && contentOf(head),
-    header: head && readHeader(head),
+    header,
     wal,
     index,
     journal: journalFile && attempt('The rollback journal', () => readJournal(journalFile, isWriting)),
@@ -99,6 +109,8 @@ function contentsOf(file: Found): Partial<FileState> {
     processes: users?.processes,
     hiddenProcesses: users?.hidden,
     locks,
+    isConfined: confined,
+    stranded: [...new Set([...(users?.stranded ?? []), ...(logless ?? [])])],
     untold: [...untold],
   };
 }

@@ -27,7 +27,8 @@ export class FileHistory {
       at: state.at,
       commits: commits === undefined || passed <= 0 ? undefined : (commits * 1000) / passed,
       log: state.wal && logBytes(state.wal, state),
-      isWriting: state.locks === undefined ? undefined : state.locks.writer !== undefined,
+      isWriting:
+        state.locks === undefined || state.locks.exclusive !== undefined ? undefined : state.locks.writer !== undefined,
       readers: state.locks?.readers.length,
     });
     this.#looks = this.#looks.filter(({ at }) => at > state.at - 2 * shownPeriod);

@@ -146,14 +146,18 @@ class FilePicture {
     ];
   }
 
-  #writer({ writer, checkpointer, recoverer, blocked }: FileLocks): Row {
+  #writer({ writer, exclusive, checkpointer, recoverer, blocked }: FileLocks): Row {
     const doing = [
+      exclusive === undefined
+        ? undefined
+        : { text: `${visible(commandOf(this.#state, exclusive))} holds it exclusively`, style: 'yellow' as const },
       writer === undefined ? undefined : { text: visible(commandOf(this.#state, writer)), style: 'yellow' as const },
       checkpointer === undefined ? undefined : { text: `${checkpointer} checkpoints` },
       recoverer === undefined ? undefined : { text: `${recoverer} recovers`, style: 'alarm' as const },
       blocked.length === 0 ? undefined : { text: `${blocked.length} blocked`, style: 'alarm' as const },
     ].filter((part) => part !== undefined);
-    return doing.length === 0 ? [{ text: 'nobody', style: 'dim' }] : spaced(...doing);
+    const nobody = this.#state.isConfined ? 'nobody that can be seen' : 'nobody';
+    return doing.length === 0 ? [{ text: nobody, style: 'dim' }] : spaced(...doing);
   }
 
   #processes(): Block[] {

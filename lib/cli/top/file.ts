@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatBytes } from '../../wording.ts';
 import { CommandError, type Io } from '../command.ts';
-import type { FileState } from '../outside/file-state.ts';
+import type { FileLocks, FileState } from '../outside/file-state.ts';
 import { observeFile } from '../outside/observe.ts';
 import { visible } from '../text.ts';
 import { commandOf, FileHistory } from './file-history.ts';
@@ -88,6 +88,15 @@ function refuse({ kind, error, content }: FileState, path: string): void {
   throw new CommandError(`${JSON.stringify(path)}: ${unread}${error === undefined ? '' : ` (${error})`}.`);
 }
 
+/** In a container, who writes may be outside of it. */
+const thatIsSeen = ' that can be seen';
+
+function writerOf(state: FileState, { writer, exclusive }: FileLocks): string {
+  if (exclusive !== undefined) return `${visible(commandOf(state, exclusive))} holds it exclusively`;
+  if (writer !== undefined) return `${visible(commandOf(state, writer))} writes`;
+  return `nobody${state.isConfined ? thatIsSeen : ''} writes`;
+}
+
 function lineOf(state: FileState, history: FileHistory): string {
   const { path, kind, size, wal, locks, processes, at } = state;
   const { commits } = history.last ?? {};
@@ -96,13 +105,9 @@ function lineOf(state: FileState, history: FileHistory): string {
     size === undefined ? '' : `size ${formatBytes(size)}`,
     wal === undefined ? '' : `log ${formatBytes(wal.bytes)}`,
     commits === undefined ? '' : `${commits.toFixed(1)} commits/s`,
-    locks === undefined
-      ? ''
-      : locks.writer === undefined
-        ? 'nobody writes'
-        : `${visible(commandOf(state, locks.writer))} writes`,
+    locks === undefined ? '' : writerOf(state, locks),
     locks === undefined ? '' : `${locks.readers.length} read`,
-    processes === undefined ? '' : `open in ${processes.length}`,
+    processes === undefined ? '' : `open in ${processes.length}${state.isConfined ? thatIsSeen : ''}`,
   ];
   return `${clockTime(at)} ${visible(basename(path))} ${parts.filter((part) => part !== '').join(', ')}\n`;
 }

@@ -1,6 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, truncateSync } from 'node:fs';
 import test from 'ava';
+import { main } from '../../../lib/cli/main.ts';
 import { temporaryFile } from '../../support/files.ts';
-import { build, diagnose, manyRows, runDoctor } from './support.ts';
+import { build, diagnose, manyRows, program, runDoctor } from './support.ts';
 
 test.serial('what is wrong on the command line is one line on stderr, and exit code 2', async (t) => {
   for (const [args, message] of [
@@ -81,8 +85,62 @@ test.serial('nothing is written to stderr where that is no terminal', async (t) 
   const { stderr, stdout, code } = await runDoctor([file]);
   t.is(code, 0);
   t.is(stderr, '');
-  // One more where the file system is worth a note.
-  t.regex(stdout, /\n\n[12] notes?\n$/);
+  // More where the file system is worth a note, or in a container.
+  t.regex(stdout, /\n\n[1-4] notes?\n$/);
+});
+
+/** The exit code where nobody reads what it says. */
+async function codeWithoutReader(args: readonly string[]): Promise<number | null> {
+  const child = spawn(process.execPath, [program, 'doctor', ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const exited = once(child, 'exit');
+  child.stdout.destroy();
+  const [code] = (await exited) as [number | null];
+  return code;
+}
+
+test.serial('what it comes to does not depend on whether somebody reads the report', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows, { wal: false });
+  t.is(await codeWithoutReader([file]), 1);
+  truncateSync(file, 4096 * 20);
+  t.is(await codeWithoutReader([file]), 3);
+  t.is(await codeWithoutReader([file, '--json']), 3);
+});
+
+const onFull = existsSync('/dev/full') ? test.serial : test.skip;
+
+onFull('a report that can not be written is no verdict', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows);
+  for (const size of [undefined, 4096 * 20]) {
+    if (size !== undefined) truncateSync(file, size);
+    const full = openSync('/dev/full', 'w');
+    t.teardown(() => closeSync(full));
+    const child = spawn(process.execPath, [program, 'doctor', file], { stdio: ['ignore', full, 'ignore'] });
+    t.deepEqual(await once(child, 'exit'), [2, null]);
+  }
+});
+
+test.serial('an error that nobody has thought of is no warning', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows);
+  let told = '';
+  const code = await main(['doctor', '--quick', file], {
+    stdout: {
+      write: () => {
+        throw new Error('Nobody thought of this.');
+      },
+    },
+    stderr: {
+      write: (text: string) => {
+        told += text;
+      },
+    },
+    env: {},
+    signal: new AbortController().signal,
+  });
+  t.is(code, 2);
+  t.is(told, 'leasehold doctor: Nobody thought of this.\n');
 });
 
 test.serial('a directory for temporary files that is not there is told of', async (t) => {

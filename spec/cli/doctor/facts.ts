@@ -44,6 +44,8 @@ export function stateWith(changes: Partial<FileState> = {}): FileState {
     processes: [],
     hiddenProcesses: 0,
     locks: locksWith(),
+    isConfined: false,
+    stranded: [],
     untold: [],
     ...changes,
   };
@@ -52,6 +54,7 @@ export function stateWith(changes: Partial<FileState> = {}): FileState {
 export function locksWith(changes: Partial<FileLocks> = {}): FileLocks {
   return {
     writer: undefined,
+    exclusive: undefined,
     committing: undefined,
     checkpointer: undefined,
     recoverer: undefined,
@@ -100,21 +103,25 @@ export interface Findings {
   one(id: string): Finding;
 }
 
-export function findingsWith(changes: Partial<Facts> = {}): Findings {
-  const all = findingsOf({
+export function factsWith(changes: Partial<Facts> = {}): Facts {
+  return {
     name: 'app.db',
     state: stateWith(),
     surroundings: surroundingsWith(),
     log: undefined,
     left: undefined,
     guess: undefined,
-    patience: { looked: 1000, writer: undefined, pins: [], length: undefined },
+    patience: { looked: 1000, writer: undefined, pins: [], stranded: [], length: undefined },
     examination: undefined,
     plan: { where: 'copy', reason: 'in a copy' },
     integrity: 'full',
     keys: true,
     ...changes,
-  });
+  };
+}
+
+export function findingsWith(changes: Partial<Facts> = {}): Findings {
+  const all = findingsOf(factsWith(changes));
   const of = (id: string) => all.filter((finding) => finding.id === id);
   const one = (id: string) => {
     const [found, ...others] = of(id);

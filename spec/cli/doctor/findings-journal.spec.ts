@@ -33,16 +33,25 @@ test('a version of the format that is not known is a problem, and left to the pr
   t.deepEqual(finding.advice, ['Open it with the program that made it.']);
 });
 
+const logContent = (changes: Partial<LogContent>): LogContent => ({
+  frames: 10,
+  committed: 10,
+  lost: 0,
+  hasBadHead: false,
+  isWhole: true,
+  ...changes,
+});
+
 const logWith = (content: LogContent | undefined) =>
   file({ wal: walWith(), locks: undefined }, { log: content }).one('journal.wal');
 
 test('of a log without an index, on a system that tells of no locks, what it holds is told', (t) => {
   t.is(
-    told(logWith({ frames: 10, committed: 10, isWhole: true })),
+    told(logWith(logContent({ frames: 10, committed: 10, isWhole: true }))),
     'ok: 41.2 kB (1 % of the file), 10 pages of it not yet in the file',
   );
   t.is(told(logWith(undefined)), 'ok: 41.2 kB (1 % of the file), its index can not be read');
-  const long = logWith({ frames: 5000, committed: 5000, isWhole: true });
+  const long = logWith(logContent({ frames: 5000, committed: 5000, isWhole: true }));
   t.is(told(long), 'warning: 41.2 kB (1 % of the file), 5,000 pages of it not yet in the file');
   t.regex(long.advice?.join('\n') ?? '', /pool\.checkpoint\('truncate'\)/);
 });
@@ -58,21 +67,27 @@ test('a log of which all is in the file, and which stays long, is a note with wh
 const leftoverWith = (log: LogContent | undefined) => file({ wal: walWith() }, { log }).one('journal.leftover');
 
 test('a log that was left behind is not to be deleted unless nothing is in it', (t) => {
-  const nothing = leftoverWith({ frames: 0, committed: 0, isWhole: true });
+  const nothing = leftoverWith(logContent({ frames: 0, committed: 0, isWhole: true }));
   t.is(
     told(nothing),
     'note: 41.2 kB, and nothing in it that the file has not; no process that can be seen has the file open.',
   );
   t.regex(nothing.advice?.join('\n') ?? '', /^Nothing:/);
-  const some = leftoverWith({ frames: 1, committed: 1, isWhole: true });
+  const some = leftoverWith(logContent({ frames: 1, committed: 1, isWhole: true }));
   t.is(
     told(some),
     'note: 41.2 kB with 1 page of committed transactions; no process that can be seen has the file open.',
   );
   // Only the beginning of it was read.
-  const long = leftoverWith({ frames: 1_000_000, committed: 999_000, isWhole: false });
-  t.regex(long.found, / with at least 999,000 pages of committed transactions; /);
-  t.regex(leftoverWith({ frames: 1_000_000, committed: 0, isWhole: false }).found, / with at least 0 pages /);
+  const long = leftoverWith(logContent({ frames: 1_000_000, committed: 999_000, isWhole: false }));
+  t.regex(
+    long.found,
+    / with at least 999,000 pages of committed transactions, of which only the beginning was looked at; /,
+  );
+  t.regex(
+    leftoverWith(logContent({ frames: 1_000_000, committed: 0, isWhole: false })).found,
+    / with at least 0 pages /,
+  );
   // Nor is it said to be empty where nobody could read it.
   const unread = leftoverWith(undefined);
   t.is(told(unread), 'note: 41.2 kB of which nothing could be read; no process that can be seen has the file open.');
@@ -82,8 +97,38 @@ test('a log that was left behind is not to be deleted unless nothing is in it', 
   }
 });
 
+const leftoverOf = (content: Partial<LogContent>, known?: WalIndex) =>
+  file({ wal: walWith(), index: known }, { log: logContent(content) }).one('journal.leftover');
+
+test('a log that is in the file as well is no part of the data, and one whose index does not tell may be', (t) => {
+  const copied = leftoverOf({}, { ...index, backfilled: 10 });
+  t.regex(told(copied), /^note: .* with 10 pages of committed transactions, all of which are in the file as well/);
+  t.regex(copied.advice?.join('\n') ?? '', /^Nothing:/);
+  t.regex(leftoverOf({}, { ...index, backfilled: 9 }).why ?? '', /^Part of the data is in it alone/);
+  for (const other of [undefined, { ...index, salt: 'ff' }, { ...index, valid: false }]) {
+    t.regex(leftoverOf({}, other).why ?? '', /^Part of the data may be in it alone/);
+  }
+});
+
+test('a damaged log is a problem, and is not to be opened before it was copied', (t) => {
+  const page = leftoverOf({ committed: 1, lost: 9 });
+  t.is(
+    told(page),
+    'problem: 41.2 kB with a damaged page: of its committed transactions SQLite will read 1 page, and not the 9 pages after that; no process that can be seen has the file open.',
+  );
+  t.regex(
+    told(leftoverOf({ committed: 0, lost: 1, hasBadHead: true })),
+    /^problem: 41\.2 kB whose head is damaged, with 1 page of committed transactions: SQLite will read none of it; /,
+  );
+  t.regex(told(leftoverOf({ hasBadHead: true })), /^problem: 41\.2 kB whose head is damaged: SQLite will read none/);
+  t.regex(page.advice?.[0] ?? '', /^Do not open it yet: copy "app\.db" and "app\.db-wal" first\.$/);
+  // Lost once before: the index is of those who wrote since.
+  t.is(leftoverOf({ committed: 10, lost: 4 }, index).state, 'note');
+  t.is(leftoverOf({ committed: 9, lost: 4 }, index).state, 'problem');
+});
+
 const leftWith = (isWhole: boolean) =>
-  findingsWith({ left: { frames: 10, committed: 10, isWhole } }).one('journal.left');
+  findingsWith({ left: logContent({ frames: 10, committed: 10, isWhole }) }).one('journal.left');
 
 test('a log that the last program left while it was read is told of, in part where it was read in part', (t) => {
   t.regex(told(leftWith(true)), /^note: .* "app\.db-wal" is still there, with 10 pages of committed transactions\.$/);
@@ -160,7 +205,7 @@ test('processes are told by number and command, and one that is only seen by its
 test('a writer who goes away is no warning, one who stays is, with the process', (t) => {
   const changes = { processes: [processWith({})], locks: locksWith({ writer: 7, users: [7] }) };
   t.is(told(file(changes).one('users.writer')), 'ok: process 7 (node app.js) wrote for a moment');
-  const patience = { looked: 1000, writer: 7, pins: [], length: undefined };
+  const patience = { looked: 1000, writer: 7, pins: [], stranded: [], length: undefined };
   const finding = file(changes, { patience }).one('users.writer');
   t.is(told(finding), 'warning: A write transaction is open in process 7 (node app.js), for at least 1.0 s.');
   t.regex(finding.why ?? '', /SQLITE_BUSY/);
@@ -175,7 +220,9 @@ test('one reader of an older state reads, and two read it', (t) => {
   ];
   const changes = { wal: walWith(), index: { ...index, frames: 10 }, locks: locksWith({ readers, users: [7, 8, 9] }) };
   const finding = (pins: readonly number[]) =>
-    file(changes, { patience: { looked: 1000, writer: undefined, pins, length: undefined } }).one('users.readers');
+    file(changes, { patience: { looked: 1000, writer: undefined, pins, stranded: [], length: undefined } }).one(
+      'users.readers',
+    );
   t.is(told(finding([7])), 'warning: process 7 reads an older state, 6 pages behind, for at least 1.0 s.');
   // At mark 0 nothing of the log is seen.
   t.is(

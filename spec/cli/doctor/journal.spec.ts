@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import test from 'ava';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import test, { type ExecutionContext } from 'ava';
+import Database from 'better-sqlite3';
 import { findingsOf } from '../../../lib/cli/doctor/findings.ts';
 import { fileSystemOf, surroundingsOf } from '../../../lib/cli/doctor/surroundings.ts';
-import type { WalState } from '../../../lib/cli/outside/file-state.ts';
 import { observeFile } from '../../../lib/cli/outside/observe.ts';
-import { type Found, find } from '../../../lib/cli/outside/peek.ts';
-import { type LogContent, readFrames } from '../../../lib/cli/outside/wal.ts';
+import { isConfined } from '../../../lib/cli/outside/processes.ts';
 import { temporaryFile } from '../../support/files.ts';
 import { otherDatabase } from '../../support/processes.ts';
 import { build, diagnose, isLinux, manyRows, traceOf } from './support.ts';
@@ -41,7 +40,7 @@ for (const type of [0x69_69, 0x65_73_55_46]) {
           log: undefined,
           left: undefined,
           guess: undefined,
-          patience: { looked: 0, writer: undefined, pins: [], length: undefined },
+          patience: { looked: 0, writer: undefined, pins: [], stranded: [], length: undefined },
           examination: undefined,
           plan: { where: 'nowhere', reason: '' },
           integrity: 'none',
@@ -100,6 +99,31 @@ onLinux('the log of another file beside this one is a warning', async (t) => {
   t.deepEqual(traceOf(file), before);
 });
 
+onLinux('a file that was emptied beside its log is a problem, and none in which nothing was written yet', async (t) => {
+  const file = temporaryFile(t);
+  const other = await otherDatabase(t, file);
+  await other.exec('PRAGMA journal_mode = WAL; CREATE TABLE a (b); INSERT INTO a VALUES (1)');
+  await other.kill();
+  for (const withIndex of [true, false]) {
+    truncateSync(file, 0);
+    if (!withIndex) rmSync(`${file}-shm`);
+    const before = traceOf(file);
+    const { code, one } = await diagnose(file);
+    t.is(code, 3);
+    const { state, found, why, advice } = one('file.content');
+    t.is(state, 'problem');
+    t.is(found, `It was emptied: it has 0 bytes, and "${file}-wal" holds 3 pages of committed transactions.`);
+    t.regex(why ?? '', /removes the log/);
+    t.is(advice?.[0], `Do not open it: copy "${file}" and "${file}-wal" first.`);
+    t.deepEqual(traceOf(file), before);
+  }
+  // What it says that SQLite does, SQLite does.
+  const db = new Database(file);
+  db.prepare('SELECT count(*) FROM sqlite_schema').get();
+  db.close();
+  t.false(existsSync(`${file}-wal`));
+});
+
 onLinux('a log with pages of another size is a warning', async (t) => {
   const former = temporaryFile(t);
   const other = await otherDatabase(t, former);
@@ -138,29 +162,72 @@ test.serial('a directory that is called -journal is told of', async (t) => {
   t.is(one('journal.stranger').state, 'problem');
 });
 
-onLinux('of a log that is very long the beginning is read, and that is said', async (t) => {
-  const file = temporaryFile(t);
+/** Ten rows in the log alone, and one page of the table in the file. */
+async function buildLeftover(t: ExecutionContext, file: string): Promise<void> {
   const other = await otherDatabase(t, file);
-  await other.exec(
-    'PRAGMA page_size = 512; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE a (b)',
-  );
+  await other.exec('PRAGMA journal_mode = WAL; CREATE TABLE a (b); PRAGMA wal_checkpoint(TRUNCATE)');
+  for (let row = 0; row < 10; row++) await other.exec(`INSERT INTO a VALUES (${row})`);
   await other.kill();
-  const short = readLog(file);
-  t.true(short.isWhole);
-  t.true(short.committed > 0);
-  // The frame of a commit, again and again.
-  const log = readFileSync(`${file}-wal`);
-  const frame = log.subarray(log.length - 536);
-  const rest = Buffer.concat(Array.from({ length: 100_000 }, () => frame));
-  for (let count = 0; count < 11; count++) appendFileSync(`${file}-wal`, rest);
-  t.deepEqual(readLog(file), { frames: 1_000_000, committed: 1_000_000, isWhole: false });
-});
-
-function readLog(file: string): LogContent {
-  return readFrames(find(`${file}-wal`) as Found, observeFile(file).wal as WalState);
 }
 
-onLinux('an index of a log without a log is a note', async (t) => {
+function damage(file: string, at: number): void {
+  const bytes = readFileSync(file);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 0xff, at);
+  writeFileSync(file, bytes);
+}
+
+function rowsOf(file: string): unknown {
+  const db = new Database(file);
+  try {
+    return db.prepare('SELECT count(*) FROM a').pluck().get();
+  } finally {
+    db.close();
+  }
+}
+
+for (const [what, at, rows, found] of [
+  ['a damaged first page', 32 + 24 + 3000, 0, /with a damaged page: .* will read 0 pages, and not the 10 pages after/],
+  ['a damaged page in its middle', 32 + 4 * 4120 + 3000, 4, /SQLite will read 4 pages, and not the 6 pages after/],
+  ['a damaged head', 24, 0, /whose head is damaged, with 10 pages of committed transactions: SQLite will read none/],
+  ['a head that is none', 0, 0, /whose head is damaged: SQLite will read none of it/],
+] as const) {
+  onLinux(`a log that was left behind with ${what} is a problem, and is not to be opened`, async (t) => {
+    const file = temporaryFile(t);
+    await buildLeftover(t, file);
+    damage(`${file}-wal`, at);
+    const before = traceOf(file);
+    const { code, one } = await diagnose(file);
+    t.is(code, 3);
+    const { state, found: told, advice } = one('journal.leftover');
+    t.is(state, 'problem');
+    t.regex(told, found);
+    t.is(advice?.[0], `Do not open it yet: copy "${file}" and "${file}-wal" first.`);
+    t.deepEqual(traceOf(file), before);
+    t.is(rowsOf(file), rows);
+  });
+}
+
+onLinux('a log of which all was copied before its last user was killed is no part of the data', async (t) => {
+  const file = temporaryFile(t);
+  const other = await otherDatabase(t, file);
+  await other.exec('PRAGMA journal_mode = WAL; CREATE TABLE a (b); INSERT INTO a VALUES (1)');
+  await other.value('PRAGMA wal_checkpoint(FULL)');
+  await other.kill();
+  const { code, one } = await diagnose(file);
+  t.is(code, 0);
+  t.regex(
+    one('journal.leftover').found,
+    /with 3 pages of committed transactions, all of which are in the file as well/,
+  );
+  const alone = temporaryFile(t);
+  copyFileSync(file, alone);
+  t.is(rowsOf(alone), 1);
+});
+
+// In a container somebody outside of it may have it open.
+const whereAllAreSeen = isLinux && !isConfined() ? test.serial : test.skip;
+
+whereAllAreSeen('an index of a log without a log is a note', async (t) => {
   const file = temporaryFile(t);
   build(file, manyRows);
   writeFileSync(`${file}-shm`, Buffer.alloc(32_768));

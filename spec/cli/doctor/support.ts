@@ -22,11 +22,17 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Run as this user, by root alone. */
   readonly uid?: number;
+  /** What it is run by, with the arguments before its own. */
+  readonly within?: readonly string[];
 }
 
 /** Runs `leasehold doctor` as a person does: a process of its own, its output into pipes. */
-export async function runDoctor(args: readonly string[], { cwd, env, uid }: RunOptions = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [program, 'doctor', ...args], {
+export async function runDoctor(
+  args: readonly string[],
+  { cwd, env, uid, within = [] }: RunOptions = {},
+): Promise<Outcome> {
+  const [first = '', ...rest] = [...within, process.execPath, program, 'doctor', ...args];
+  const child = spawn(first, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd,
     // Ava asks for colours of all its children.
@@ -136,4 +142,13 @@ export const isLinux = process.platform === 'linux';
 export function canBeNobody(uid = 65_534): boolean {
   if (!isLinux || process.getuid?.() !== 0) return false;
   return spawnSync(process.execPath, [program, '--version'], { uid, gid: uid }).status === 0;
+}
+
+/** Runs a command where no process can be seen but its own and its children, as in a container. */
+export const inContainer = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+
+/** Whether this user may make one: as a rule root alone, and not within another one. */
+export function canContain(): boolean {
+  const [unshare, ...args] = inContainer;
+  return isLinux && spawnSync(unshare, [...args, process.execPath, '--version']).status === 0;
 }

@@ -8,7 +8,8 @@ import { readHeader } from '../../../lib/cli/outside/header.ts';
 import { locksOn, meaningOf, type RangeLock } from '../../../lib/cli/outside/locks.ts';
 import { observeFile } from '../../../lib/cli/outside/observe.ts';
 import { type Found, find, peek, peekAlong, peekHead } from '../../../lib/cli/outside/peek.ts';
-import { readFrames, readJournal, readWal, readWalIndex } from '../../../lib/cli/outside/wal.ts';
+import { isConfined } from '../../../lib/cli/outside/processes.ts';
+import { readJournal, readWal, readWalIndex } from '../../../lib/cli/outside/wal.ts';
 import { temporaryFile } from '../../support/files.ts';
 import { otherDatabase } from '../../support/processes.ts';
 import { build, isLinux, manyRows } from '../doctor/support.ts';
@@ -100,7 +101,8 @@ onLinux('a file that this process has open itself is not read, and keeps its loc
   const { header, locks, untold } = observeFile(file);
   t.is(header, undefined);
   t.is(locks?.writer, process.pid);
-  t.deepEqual(untold, ['The file can not be read by a process that has it open with SQLite itself.']);
+  t.is(untold[0], 'The file can not be read by a process that has it open with SQLite itself.');
+  t.is(untold.length, isConfined() ? 2 : 1);
 });
 
 onLinux('of a pipe that has taken the name of a file nothing is read', (t) => {
@@ -163,7 +165,6 @@ test.serial('a log without a header has no frames, and a journal without a head 
   writeFileSync(path, Buffer.alloc(5000));
   const wal = readWal(found(path));
   t.deepEqual([wal.bytes, wal.frames, wal.pageSize], [5000, 0, undefined]);
-  t.deepEqual(readFrames(found(path), wal), { frames: 0, committed: 0, isWhole: true });
   for (const isWriting of [true, false, undefined]) t.is(readJournal(found(path), isWriting).isHot, false);
   writeFileSync(path, 'head');
   t.deepEqual(
@@ -173,34 +174,6 @@ test.serial('a log without a header has no frames, and a journal without a head 
 });
 
 const file: Found = { path: '/a', device: 0x0801n, inode: 7n, size: 1, modified: 0, kind: 'file' };
-
-/** Of 512 bytes, and empty. */
-function frame(pages: number, salt: string): Buffer {
-  const bytes = Buffer.alloc(24 + 512);
-  bytes.writeUInt32BE(pages, 4);
-  bytes.write(salt, 8, 'hex');
-  return bytes;
-}
-
-test.serial(
-  'the frames of a log are those of its round, and the committed ones those up to the last whole transaction',
-  (t) => {
-    const path = temporaryFile(t, 'app.db-wal');
-    const [salt, other] = ['0102030405060708', '1112131415161718'];
-    const head = Buffer.alloc(32);
-    head.writeUInt32BE(0x37_7f_06_82, 0);
-    head.writeUInt32BE(512, 8);
-    head.write(salt, 16, 'hex');
-    const round = [frame(0, salt), frame(2, salt), frame(0, salt)];
-    const told = (...frames: readonly Buffer[]) => {
-      writeFileSync(path, Buffer.concat([head, ...frames]));
-      return readFrames(found(path), readWal(found(path)));
-    };
-    t.deepEqual(told(...round), { frames: 3, committed: 2, isWhole: true });
-    t.deepEqual(told(...round, frame(3, other)), { frames: 3, committed: 2, isWhole: true });
-    t.deepEqual(told(), { frames: 0, committed: 0, isWhole: true });
-  },
-);
 
 test('locks on another device count only of a process that is known to have the file open', (t) => {
   const listing = [
@@ -233,6 +206,7 @@ test('a reader whose mark can not be read is told without what it sees, and pins
     [],
     [lock(1, 128), lock(1, 124), lock(2, 123), lock(3, 125, 'WRITE')],
     undefined,
+    'wal',
   );
   t.deepEqual(readers, [
     { pid: 2, mark: 0, frame: 0, pins: false },

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import test from 'ava';
@@ -10,7 +11,7 @@ import { filePicture } from '../../../lib/cli/top/file-picture.ts';
 import { paintRow } from '../../../lib/cli/top/layout.ts';
 import { temporaryDirectory, temporaryFile } from '../../support/files.ts';
 import { otherDatabase } from '../../support/processes.ts';
-import { build, canBeNobody } from '../doctor/support.ts';
+import { build, canBeNobody, canContain, inContainer, program } from '../doctor/support.ts';
 import { run } from './support/run.ts';
 import { start } from './support/simulation.ts';
 import { noTerminal, terminal } from './support/terminal.ts';
@@ -63,6 +64,7 @@ function state(part: Partial<FileState> = {}): FileState {
     hiddenProcesses: 0,
     locks: {
       writer: 4711,
+      exclusive: undefined,
       committing: undefined,
       checkpointer: undefined,
       recoverer: undefined,
@@ -70,6 +72,8 @@ function state(part: Partial<FileState> = {}): FileState {
       users: [4711, 4712],
       blocked: [],
     },
+    isConfined: false,
+    stranded: [],
     untold: [],
     ...part,
   };
@@ -77,6 +81,7 @@ function state(part: Partial<FileState> = {}): FileState {
 
 const nobody: NonNullable<FileState['locks']> = {
   writer: undefined,
+  exclusive: undefined,
   committing: undefined,
   checkpointer: undefined,
   recoverer: undefined,
@@ -187,6 +192,8 @@ test('everyone who has a lock is told, of whatever kind, and also who can not be
   t.regex(text, /^ +4711 {2}idle /m);
   t.regex(text, /^ +4712 {2}checkpoints /m);
   t.regex(drawn([state({ locks: nobody })]).join('\n'), /^writer .* nobody$/m);
+  const alone = drawn([state({ locks: { ...nobody, exclusive: 4711 } })], 200).join('\n');
+  t.regex(alone, /^writer .*node server\.js \(4711\) holds it exclusively$/m);
   t.regex(drawn([state({ locks: undefined })]).join('\n'), /^ +4711 {2}idle /m);
 });
 
@@ -235,6 +242,32 @@ test('at every size the picture fits', (t) => {
   }
 });
 
+const withContainers = canContain() ? test : test.skip;
+
+withContainers('in a container it is said that others can not be seen', async (t) => {
+  const file = temporaryFile(t);
+  const other = await otherDatabase(t, file);
+  await other.exec('PRAGMA journal_mode = WAL; CREATE TABLE n (x); BEGIN IMMEDIATE; INSERT INTO n VALUES (1)');
+  const [unshare, ...container] = inContainer;
+  const args = [...container, process.execPath, program, 'top', '--no-color', '--file', file];
+  const { status, stdout } = spawnSync(unshare, [...args, '--once'], {
+    encoding: 'utf8',
+    env: { ...process.env, COLUMNS: '200' },
+  });
+  t.is(status, 0);
+  t.regex(stdout, /^writer .* nobody that can be seen$/m);
+  t.regex(stdout, /^OPEN IN NO PROCESS that can be seen$/m);
+  t.regex(stdout, /^Processes outside of this container \(PID namespace\), and their locks, can not be seen\.$/m);
+  const child = spawn(unshare, [...args, '--interval', '500'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => void child.kill('SIGKILL'));
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  t.regex(String(line), /, nobody that can be seen writes, 0 read, open in 0 that can be seen\n/);
+  // Its end is that of whoever reads it: what is in the container is not seen to end with `unshare`.
+  child.stdout.destroy();
+  await once(child, 'exit');
+  await other.exec('COMMIT');
+});
+
 onLinux('a real file is told as other processes use it', async (t) => {
   const file = temporaryFile(t);
   const other = await otherDatabase(t, file);
@@ -260,10 +293,12 @@ onLinux('lines of a real file count the commits of others', async (t) => {
   const running = run(t, ['top', '--file', file, '--interval', '500']);
   await running.until((stdout) => stdout.split('\n').length > 1);
   await other.exec('INSERT INTO n VALUES (1); INSERT INTO n VALUES (2)');
-  await running.until((stdout) => /, [1-9]\d*\.\d commits\/s, nobody writes, 0 read, open in 1\n/.test(stdout));
+  await running.until((stdout) => /, [1-9]\d*\.\d commits\/s, /.test(stdout));
+  await running.until((stdout) => /, 0\.0 commits\/s, nobody[^\n]* writes, 0 read, open in 1\b[^\n]*\n/.test(stdout));
   await other.exec('BEGIN IMMEDIATE');
-  await running.until((stdout) => /, [^\n]*node[^\n]* \(\d+\) writes, 1 read, open in 1\n/.test(stdout));
-  await other.exec('COMMIT');
+  await running.until((stdout) => /, [^\n]*node[^\n]* \(\d+\) writes, 1 read, open in 1\b/.test(stdout));
+  await other.exec('COMMIT; PRAGMA locking_mode = EXCLUSIVE; INSERT INTO n VALUES (3)');
+  await running.until((stdout) => /, [^\n]*node[^\n]* \(\d+\) holds it exclusively, 0 read, open in 1\b/.test(stdout));
   renameSync(file, `${file}.gone`);
   await running.until((stdout) => /^\S+ app\.db missing\n/m.test(stdout));
   running.child.kill('SIGTERM');
@@ -307,7 +342,7 @@ asNobody('a file that may not be read is an error of one line', async (t) => {
   build(file, 'CREATE TABLE a (b)');
   chmodSync(dirname(file), 0o755);
   chmodSync(file, 0);
-  const program = `
+  const asOther = `
     const { main } = await import(process.argv[1]);
     process.seteuid(65534);
     const { stdout, stderr } = process;
@@ -315,7 +350,7 @@ asNobody('a file that may not be read is an error of one line', async (t) => {
     process.exitCode = await main(['top', '--file', process.argv[2]], { stdout, stderr, env: {}, signal });
     process.seteuid(0);`;
   const mainUrl = new URL(`../../../lib/cli/main${extname(import.meta.url)}`, import.meta.url).href;
-  const ran = spawnSync(process.execPath, ['--input-type=module', '-e', program, mainUrl, file], { encoding: 'utf8' });
+  const ran = spawnSync(process.execPath, ['--input-type=module', '-e', asOther, mainUrl, file], { encoding: 'utf8' });
   t.is(ran.status, 1);
   t.regex(ran.stderr, /^leasehold top: "[^"]*app\.db": it can not be read \(EACCES\)\.$/m);
 });

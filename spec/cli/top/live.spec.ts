@@ -43,6 +43,7 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
   ['SIGINT', 130],
   ['SIGHUP', 129],
+  ['SIGQUIT', 131],
 ] as const) {
   atTerminal(`${signal} gives the terminal back, and ends with ${code}`, async (t) => {
     const server = await inspectorServer(t, minute());

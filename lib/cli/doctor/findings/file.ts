@@ -53,7 +53,8 @@ const guesses: Readonly<Record<Guess, Pick<Finding, 'why' | 'advice'>>> = {
   },
 };
 
-function content({ name, state, surroundings, guess }: Facts): Finding {
+function content(facts: Facts): Finding {
+  const { name, state, surroundings, guess } = facts;
   const base = { id: 'file.content', group: 'File', title: 'Database file' } as const;
   const { size = 0, header } = state;
   const refusal = state.error ?? surroundings?.readError;
@@ -66,6 +67,8 @@ function content({ name, state, surroundings, guess }: Facts): Finding {
     };
   }
   if (state.content === 'empty') {
+    const emptied = emptiedFile(facts);
+    if (emptied !== undefined) return { ...base, state: 'problem', ...emptied };
     return { ...base, state: 'note', found: 'It is empty: a database in which nothing was written yet.' };
   }
   if (state.content === 'database' && header === undefined) {
@@ -87,6 +90,31 @@ function content({ name, state, surroundings, guess }: Facts): Finding {
   }
   const found = `${formatBytes(size)}, ${countOf(Math.ceil(size / header.pageSize), 'page')} of ${header.pageSize} bytes; written last by SQLite ${versionOf(header)}`;
   return { ...base, state: 'ok', found };
+}
+
+/** A log is begun after the first page of the file was written: beside an empty one it tells that the file was not always that. */
+function emptiedFile({
+  name,
+  state: { wal, index, locks },
+  log,
+}: Facts): Omit<Finding, 'id' | 'group' | 'state' | 'title'> | undefined {
+  if (wal === undefined || wal.bytes === 0) return undefined;
+  const isKnown = index?.valid === true && index.salt === wal.salt;
+  const committed = Math.max(isKnown ? index.frames : 0, log?.committed ?? 0);
+  const held =
+    committed > 0
+      ? `holds ${log?.isWhole === false ? 'at least ' : ''}${countOf(committed, 'page')} of committed transactions`
+      : `has ${formatBytes(wal.bytes)}, in which no committed transaction can be read`;
+  return {
+    found: `It was emptied: it has 0 bytes, and "${name}-wal" ${held}.`,
+    why: 'SQLite takes an empty file for a new database, and removes the log beside it without reading it.',
+    advice: [
+      (locks?.users.length ?? 0) > 0
+        ? `Do not open it, nor end a process that has it open: copy "${name}" and "${name}-wal" first.`
+        : `Do not open it: copy "${name}" and "${name}-wal" first.`,
+      'Go back to the last backup. Without one: the pages in the copy of the log are all that is left.',
+    ],
+  };
 }
 
 function versionOf({ sqliteVersion }: DatabaseHeader): string {

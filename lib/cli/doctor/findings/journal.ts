@@ -1,7 +1,9 @@
 import { formatBytes } from '../../../wording.ts';
-import type { WalState } from '../../outside/file-state.ts';
+import type { FileState, WalState } from '../../outside/file-state.ts';
+import type { LogContent } from '../../outside/wal.ts';
 import type { Facts, Finding } from '../finding.ts';
-import { countOf, number, percent } from '../wording.ts';
+import { listed } from '../names.ts';
+import { countOf, number, percent, processName } from '../wording.ts';
 
 // What SQLite copies into the file at once, unless it is told otherwise: in pages.
 const autoCheckpoint = 1000;
@@ -11,7 +13,7 @@ const patience = 4;
 /** How it is written, and what lies beside it. */
 export function journalFindings(facts: Facts): Finding[] {
   if (facts.state.header === undefined && facts.state.content !== 'empty') return [];
-  return [...mode(facts), ...log(facts), ...left(facts), ...stray(facts), ...journal(facts)];
+  return [...mode(facts), ...lostLog(facts), ...log(facts), ...left(facts), ...stray(facts), ...journal(facts)];
 }
 
 function mode({ state: { header }, surroundings }: Facts): Finding[] {
@@ -59,6 +61,29 @@ function mode({ state: { header }, surroundings }: Facts): Finding[] {
   ];
 }
 
+/** Whoever has it open writes where nobody else reads, and all of that goes with him. */
+function lostLog({ state, patience: { stranded } }: Facts): Finding[] {
+  if (stranded.length === 0) return [];
+  const who = listed(stranded.map((pid) => processName(state, pid)));
+  const { wal, index } = state;
+  const what = wal === undefined ? 'it' : 'it, or its index,';
+  const another = wal === undefined || index === undefined ? '' : ', and another one has taken its place';
+  return [
+    {
+      id: 'journal.lost-log',
+      group: 'Journal',
+      state: 'problem',
+      title: 'Write-ahead log',
+      found: `The log is not where its users have it: ${what} was deleted while ${who} had it open${another}.`,
+      why: 'What was committed since may be in that log alone, which goes when the last of these processes ends; nobody else can read it.',
+      advice: [
+        'Do not end these processes yet. Make a backup from within them: `db.backup()` or `VACUUM INTO`, to another file.',
+        'Then end them, put the backup in the place of the file, and find out who deleted the log.',
+      ],
+    },
+  ];
+}
+
 function log(facts: Facts): Finding[] {
   const { state, log: content } = facts;
   const { wal, index, header, size = 0 } = state;
@@ -68,7 +93,7 @@ function log(facts: Facts): Finding[] {
   if (state.locks !== undefined && !isUsed) return [leftover(facts, wal)];
   const pending = index?.valid === true ? index.frames - index.backfilled : content?.committed;
   const told = `${formatBytes(wal.bytes)}${size > 0 ? ` (${percent(wal.bytes / size)} of the file)` : ''}, ${
-    pending === undefined ? 'its index can not be read' : `${countOf(pending, 'page')} of it not yet in the file`
+    pending === undefined ? unknownPending(state) : `${countOf(pending, 'page')} of it not yet in the file`
   }`;
   if (pending !== undefined && pending > patience * autoCheckpoint) {
     return [
@@ -101,31 +126,74 @@ function log(facts: Facts): Finding[] {
   return [{ ...base, state: 'ok', found: told }];
 }
 
-function leftover({ name, log: content }: Facts, wal: WalState): Finding {
+function unknownPending({ index, locks }: FileState): string {
+  if (locks?.exclusive === undefined || index !== undefined) return 'its index can not be read';
+  return 'held exclusively: its index is in the memory of the process that has it';
+}
+
+function leftover(facts: Facts, wal: WalState): Finding {
+  const { name, log: content } = facts;
   const base = { id: 'journal.leftover', group: 'Journal', state: 'note', title: 'Log left behind' } as const;
   const bytes = formatBytes(wal.bytes);
   if (content === undefined) {
     return {
       ...base,
-      found: `${bytes} of which nothing could be read; no process that can be seen has the file open.`,
+      found: `${bytes} of which nothing could be read; ${nobody}.`,
       why: 'Part of the data may be in it alone: a copy of the file without it may be of an older state.',
       advice: [`Do not delete "${name}-wal". Run this as the user whose process uses the file.`],
     };
   }
-  const { committed, isWhole } = content;
+  const { committed, isWhole, lost, hasBadHead } = content;
+  const { index } = facts.state;
+  const known = index?.valid === true && index.salt === wal.salt ? index : undefined;
+  // Behind what was written since may be frames that were lost once before, which nobody misses any more.
+  const isLost = lost > 0 && !(known !== undefined && known.frames <= committed);
+  if (hasBadHead || isLost) return { ...base, state: 'problem', ...damagedLog(facts, bytes, content) };
   if (committed === 0 && isWhole) {
     return {
       ...base,
-      found: `${bytes}, and nothing in it that the file has not; no process that can be seen has the file open.`,
+      found: `${bytes}, and nothing in it that the file has not; ${nobody}.`,
       why: 'The last to close the file could not remove it: it only read, or it was ended.',
+      advice: ['Nothing: the next process that writes and closes the file removes it.'],
+    };
+  }
+  const told = `${bytes} with ${isWhole ? '' : 'at least '}${countOf(committed, 'page')} of committed transactions${isWhole ? '' : ', of which only the beginning was looked at'}`;
+  if (isWhole && known !== undefined && known.backfilled >= committed) {
+    return {
+      ...base,
+      found: `${told}, all of which are in the file as well, as its index says; ${nobody}.`,
+      why: 'The last to have the file open was ended before it could remove it.',
       advice: ['Nothing: the next process that writes and closes the file removes it.'],
     };
   }
   return {
     ...base,
-    found: `${bytes} with ${isWhole ? '' : 'at least '}${countOf(committed, 'page')} of committed transactions; no process that can be seen has the file open.`,
-    why: 'Part of the data is in it alone: a copy of the file without it would be of an older state.',
+    found: `${told}; ${nobody}.`,
+    why:
+      known === undefined
+        ? 'Part of the data may be in it alone: a copy of the file without it may be of an older state.'
+        : 'Part of the data is in it alone: a copy of the file without it would be of an older state.',
     advice: [`Do not delete "${name}-wal". Copy both files together, or open and close the database once.`],
+  };
+}
+
+const nobody = 'no process that can be seen has the file open';
+
+function damagedLog(
+  { name }: Facts,
+  bytes: string,
+  { committed, lost, hasBadHead }: LogContent,
+): Required<Pick<Finding, 'found' | 'why' | 'advice'>> {
+  const pages = countOf(lost, 'page');
+  return {
+    found: hasBadHead
+      ? `${bytes} whose head is damaged${lost > 0 ? `, with ${pages} of committed transactions` : ''}: SQLite will read none of it; ${nobody}.`
+      : `${bytes} with a damaged page: of its committed transactions SQLite will read ${countOf(committed, 'page')}, and not the ${pages} after that; ${nobody}.`,
+    why: 'Something other than SQLite has written to it, or the machine went down before all of it was on the disk. Whoever opens the database goes on without these transactions, and removes or overwrites them.',
+    advice: [
+      `Do not open it yet: copy "${name}" and "${name}-wal" first.`,
+      'Go back to the last backup if those transactions are in it; else open the database, which has what is whole.',
+    ],
   };
 }
 
@@ -176,7 +244,7 @@ function stray({ name, state }: Facts): Finding[] {
     });
   }
   const isUsed = (state.locks?.users.length ?? 0) > 0;
-  if (index !== undefined && wal === undefined && state.locks !== undefined && !isUsed) {
+  if (index !== undefined && wal === undefined && state.locks !== undefined && !isUsed && !state.isConfined) {
     found.push({
       ...base,
       id: 'journal.stray-shm',
@@ -188,7 +256,7 @@ function stray({ name, state }: Facts): Finding[] {
   return found;
 }
 
-function journal({ name, state: { journal: found, locks } }: Facts): Finding[] {
+function journal({ name, state: { journal: found, locks, isConfined } }: Facts): Finding[] {
   if (found === undefined) return [];
   const base = { id: 'journal.rollback', group: 'Journal', title: 'Rollback journal' } as const;
   const bytes = formatBytes(found.bytes);
@@ -203,7 +271,7 @@ function journal({ name, state: { journal: found, locks } }: Facts): Finding[] {
     {
       ...base,
       state: 'warning',
-      found: `${bytes} of a transaction that was cut off${locks === undefined ? ', unless somebody writes now' : ''}.`,
+      found: `${bytes} of a transaction that was cut off${locks === undefined || isConfined ? ', unless somebody writes now' : ''}.`,
       why: 'Whoever wrote was ended in the middle. The file alone is half of the old state and half of the new one.',
       advice: [
         `Do not delete "${name}-journal", and do not copy the file without it.`,

@@ -1,4 +1,5 @@
 import { formatDuration } from '../../../wording.ts';
+import type { FileState } from '../../outside/file-state.ts';
 import type { Facts, Finding } from '../finding.ts';
 import { listed, shellWord } from '../names.ts';
 import { countOf, processName } from '../wording.ts';
@@ -25,27 +26,55 @@ function processes({ name, state }: Facts): Finding {
     ...users.map(({ pid, descriptors }) => `${processName(state, pid)} ${countOf(descriptors, 'time')}`),
     ...others.map((pid) => processName(state, pid)),
   ];
+  const { isConfined } = state;
   const unseen =
     hidden > 0 ? `; the open files of ${countOf(hidden, 'process', 'processes')} may not be looked at` : '';
-  const found = named.length === 0 ? 'no process that can be seen has it open' : `open in ${listed(named)}`;
+  const found =
+    named.length === 0
+      ? `no process that can be seen${isConfined ? ' from here' : ''} has it open`
+      : `open in ${listed(named)}`;
+  const advice = [
+    hidden > 0 && 'Run this as root, or as the user whose process uses the file, to see whether it is open there.',
+    isConfined && 'Run this on the machine itself, or in the container of the process that uses the file.',
+  ].filter((step) => step !== false);
   return {
     ...base,
-    state: hidden > 0 ? 'note' : 'ok',
+    state: advice.length > 0 ? 'note' : 'ok',
     found: found + unseen,
-    ...(hidden > 0 && {
-      advice: ['Run this as root, or as the user whose process uses the file, to see whether it is open there.'],
-    }),
+    ...(isConfined && { why: unseenOutside }),
+    ...(advice.length > 0 && { advice }),
   };
+}
+
+const unseenOutside = 'Processes outside of this container (PID namespace), and their locks, can not be seen.';
+
+/** That nobody does something, which nobody can know who does not see everybody. */
+function nobody({ isConfined }: FileState, base: Pick<Finding, 'id' | 'group' | 'title'>, does: string): Finding {
+  if (!isConfined) return { ...base, state: 'ok', found: `nobody ${does}` };
+  const found = `nobody that can be seen from here ${does}`;
+  return { ...base, state: 'note', found, why: unseenOutside, advice: ['See Processes.'] };
 }
 
 function writer({ state, patience }: Facts): Finding[] {
   const base = { id: 'users.writer', group: 'Users', title: 'Writer' } as const;
   const { locks } = state;
   if (locks === undefined) return [];
+  if (locks.exclusive !== undefined) {
+    return [
+      {
+        ...base,
+        state: 'note',
+        found: `${processName(state, locks.exclusive)} holds the file exclusively; whether it writes can not be told.`,
+        why: 'Nobody else can read or write it until that process closes it.',
+        advice: [
+          'Leave out `PRAGMA locking_mode = EXCLUSIVE` where others, such as a pool, are to use the file as well.',
+        ],
+      },
+    ];
+  }
   if (patience.writer === undefined) {
-    const found =
-      locks.writer === undefined ? 'nobody writes' : `${processName(state, locks.writer)} wrote for a moment`;
-    return [{ ...base, state: 'ok', found }];
+    if (locks.writer === undefined) return [nobody(state, base, 'writes')];
+    return [{ ...base, state: 'ok', found: `${processName(state, locks.writer)} wrote for a moment` }];
   }
   return [
     {
@@ -66,7 +95,7 @@ function readers({ state, patience }: Facts): Finding[] {
   if (locks === undefined || header?.journal !== 'wal' || index?.valid !== true) return [];
   const base = { id: 'users.readers', group: 'Users', title: 'Readers' } as const;
   if (patience.pins.length === 0) {
-    return [{ ...base, state: 'ok', found: 'nobody keeps the log from being copied into the file' }];
+    return [nobody(state, base, 'keeps the log from being copied into the file')];
   }
   const pinned = locks.readers.filter(({ pid, pins }) => pins && patience.pins.includes(pid));
   const oldest = Math.min(...pinned.map(({ frame }) => frame ?? 0));
