@@ -23,8 +23,8 @@ export interface Disk {
   fill(room?: number): void;
   /** Takes back what filled it. */
   free(): void;
-  /** Refused by the system as long as a file on it is open for writing. */
-  remount(mode: 'ro' | 'rw'): void;
+  /** Refused by the system as long as a file on it is open for writing: tried again until then, unless said. */
+  remount(mode: 'ro' | 'rw', options?: { readonly once: boolean }): void;
 }
 
 const page = 4096;
@@ -61,19 +61,29 @@ export function diskTest(title: string, body: (t: ExecutionContext, disk: Disk) 
 }
 
 /**
- * Waits until nothing but what its files take is taken. A file that was closed and deleted takes its room for as long as anybody looks
- * at it, and specs of other processes look at what every process has open.
+ * Tries again for some seconds. What was closed is not yet given back while anybody looks at it, and specs of other processes look at
+ * what every process has open.
  */
-function untilGivenBack(path: string): void {
+function patiently(action: () => void): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  for (let attempt = 0; attempt < 10_000; attempt++) {
-    const { blocks, bfree, bsize } = statfsSync(path);
-    let kept = 0;
-    for (const name of readdirSync(path)) kept += statSync(join(path, name)).blocks * 512;
-    if ((blocks - bfree) * bsize <= kept) return;
-    Atomics.wait(pause, 0, 0, 1);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      action();
+      return;
+    } catch (error) {
+      if (attempt === 1000) throw error;
+      Atomics.wait(pause, 0, 0, 10);
+    }
   }
-  throw new Error(`Of ${path}, more is taken than its files take.`);
+}
+
+/** A file that was deleted takes its room for as long as anybody has it. */
+function checkDeleted(path: string): void {
+  const { blocks, bfree, bsize } = statfsSync(path);
+  let kept = 0;
+  for (const name of readdirSync(path)) kept += statSync(join(path, name)).blocks * 512;
+  const more = (blocks - bfree) * bsize - kept;
+  if (more > 0) throw new Error(`${more} bytes of ${path} are taken by files that were deleted.`);
 }
 
 function makeDisk(t: ExecutionContext): Disk {
@@ -84,7 +94,7 @@ function makeDisk(t: ExecutionContext): Disk {
   return {
     file: join(path, 'app.db'),
     fill(room = 0) {
-      untilGivenBack(path);
+      patiently(() => checkDeleted(path));
       const pages = Buffer.alloc(page, 1);
       const file = openSync(ballast, 'a');
       try {
@@ -97,6 +107,10 @@ function makeDisk(t: ExecutionContext): Disk {
       }
     },
     free: () => rmSync(ballast, { force: true }),
-    remount: (mode) => void execFileSync('mount', ['-o', `remount,${mode}`, path], { stdio: 'pipe' }),
+    remount(mode, { once } = { once: false }) {
+      const remount = () => void execFileSync('mount', ['-o', `remount,${mode}`, path], { stdio: 'pipe' });
+      if (once) remount();
+      else patiently(remount);
+    },
   };
 }
