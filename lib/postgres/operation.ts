@@ -40,6 +40,8 @@ interface Streaming {
   end(error: unknown, connection: Connection): boolean;
   /** Whether it waits for its user no more: all is read or written, or has failed. The server is about to come to rest by itself. */
   isOver(): boolean;
+  /** Of what only reads: whether the server goes on with what is left of it, though its user reads no more. */
+  readonly isLeft?: (() => boolean) | undefined;
 }
 
 /**
@@ -253,10 +255,13 @@ export interface Stream extends Submittable {
 /** It tells of its result, and of its errors, by itself. */
 export class StreamOperation extends Operation {
   readonly #stream: Stream;
+  readonly #isLeft: Streaming['isLeft'];
 
   constructor(stream: Stream, terms: Terms) {
-    super(terms, streamingOf(stream));
+    const streaming = streamingOf(stream);
+    super(terms, streaming);
     this.#stream = stream;
+    this.#isLeft = streaming?.isLeft;
   }
 
   protected override submit(host: OperationHost): void {
@@ -267,9 +272,10 @@ export class StreamOperation extends Operation {
     }
     nameWithin(stream, host);
     // What is left of a COPY that nobody reads to its end stands in the way of all that follows.
-    if (typeof stream.read === 'function' && stream.cursor === undefined && stream.state === undefined) {
+    const isLeft = this.#isLeft;
+    if (isLeft !== undefined) {
       stream.once?.('close', () => {
-        if (stream.readableEnded === true || host.active !== this) return;
+        if (host.active !== this || !isLeft()) return;
         // Who has closed it wants to know no more of it.
         stream.on?.('error', ignore);
         host.destroy();
@@ -319,8 +325,10 @@ function streamingOf(stream: Stream): Streaming | undefined {
       },
     };
   }
+  const isLeft = typeof stream.read === 'function' ? leftOf(stream) : undefined;
   if (typeof stream.write === 'function') {
     return {
+      isLeft,
       isOver: () => stream.writableEnded === true || stream.destroyed === true,
       end: (error) => {
         stream.destroy?.(error);
@@ -328,12 +336,24 @@ function streamingOf(stream: Stream): Streaming | undefined {
       },
     };
   }
-  if (typeof stream.read !== 'function') return undefined;
+  if (isLeft === undefined) return undefined;
   return {
-    isOver: () => stream.readableEnded === true || stream.destroyed === true,
+    isLeft,
+    isOver: () => !isLeft() || stream.destroyed === true,
     end: (error) => {
       stream.destroy?.(error);
       return false;
     },
   };
+}
+
+/** Nothing is left either of what the server has refused, or ended, whether that destroys the stream or not. */
+function leftOf(stream: Stream): () => boolean {
+  const { handleError } = stream;
+  let isRefused = false;
+  stream.handleError = (error, connection) => {
+    isRefused = true;
+    handleError?.call(stream, error, connection);
+  };
+  return () => !isRefused && stream.readableEnded !== true;
 }

@@ -6,6 +6,7 @@ import test from 'ava';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { postgresUrl } from '../support/postgres.ts';
 import { clientOn, firstOf, leavings, poolOn, running } from '../support/postgres-handle.ts';
+import { proxyTo } from '../support/postgres-proxy.ts';
 
 const url = await postgresUrl();
 
@@ -111,6 +112,32 @@ test('a copy out that fails tells its reader, and the connection goes on', async
       await t.throwsAsync(out.resume().toArray(), { code: code as string });
       t.is(await firstOf(db, 'SELECT 1'), 1);
     }
+  });
+});
+
+test('a copy out that fails is over when its reader is told, however long the server takes to come to rest', async (t) => {
+  const target = new URL(url);
+  const proxy = await proxyTo(t, Number(target.port));
+  target.port = `${proxy.port}`;
+  await poolOn(t, target.href).withConnection(async (db) => {
+    const failing = copyTo('COPY (SELECT 1 / (50000 - n) FROM generate_series(1, 60000) AS n) TO STDOUT');
+    await firstOf(db, 'SELECT 1');
+    proxy.freezeAfter('E');
+    const destroyed = db.query(failing);
+    await t.throwsAsync(destroyed.resume().toArray(), { code: '22012' });
+    t.true(destroyed.closed);
+    const next = firstOf(db, 'SELECT 2');
+    proxy.thaw();
+    t.is(await next, 2);
+
+    proxy.freezeAfter('E');
+    const told = db.query(copyTo('COPY (SELECT nonsense) TO STDOUT'));
+    const [error] = (await once(told.resume(), 'error')) as [Error];
+    t.like(error, { code: '42703' });
+    t.false(told.destroyed);
+    const last = firstOf(db, 'SELECT 3');
+    proxy.thaw();
+    t.is(await last, 3);
   });
 });
 

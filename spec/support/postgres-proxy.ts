@@ -26,6 +26,8 @@ export class TcpProxy {
   readonly #listener: Server;
   readonly #lines = new Set<Line>();
   #frozen: Frozen | undefined;
+  /** The type of the message that is the last to pass, and what has come since somebody asked for that. */
+  #last: { readonly type: string; held: Buffer } | undefined;
 
   constructor(target: number) {
     this.#target = target;
@@ -55,10 +57,23 @@ export class TcpProxy {
     for (const line of this.#lines) this.#regulate(line);
   }
 
+  /**
+   * Freezes the answers as soon as the server has sent a message of a type (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+   * To be called where there is one connection, and the server has nothing to say.
+   */
+  freezeAfter(type: string): void {
+    this.#last = { type, held: Buffer.alloc(0) };
+  }
+
   /** What was held passes, and all that comes. */
   thaw(): void {
     this.#frozen = undefined;
-    for (const line of this.#lines) this.#regulate(line);
+    const held = this.#last?.held;
+    this.#last = undefined;
+    for (const line of this.#lines) {
+      if (held !== undefined && held.length > 0) line.client.write(held);
+      this.#regulate(line);
+    }
   }
 
   /** Resets all connections there are, at both ends. What was held is lost. New ones are accepted, and frozen if it is. */
@@ -83,14 +98,32 @@ export class TcpProxy {
     const server = connect({ host: '127.0.0.1', port: this.#target, allowHalfOpen: false }).pause();
     const line = { client, server };
     this.#lines.add(line);
-    join(client, server);
-    join(server, client);
+    join(client, server, (chunk) => chunk);
+    join(server, client, (chunk) => this.#passing(chunk));
     for (const socket of [client, server]) {
       socket.once('close', () => {
         if (client.destroyed && server.destroyed) this.#lines.delete(line);
       });
     }
     this.#regulate(line);
+  }
+
+  /** What may pass of what the server says. */
+  #passing(chunk: Buffer): Buffer {
+    const last = this.#last;
+    if (last === undefined) return chunk;
+    last.held = Buffer.concat([last.held, chunk]);
+    let end = 0;
+    // A byte that says the type, and four for the length, which count themselves.
+    while (this.#frozen === undefined && end + 5 <= last.held.length) {
+      const next = end + 1 + last.held.readUInt32BE(end + 1);
+      if (next > last.held.length) break;
+      if (String.fromCodePoint(last.held.readUInt8(end)) === last.type) this.freeze('answers');
+      end = next;
+    }
+    const passing = last.held.subarray(0, end);
+    last.held = last.held.subarray(end);
+    return passing;
   }
 
   /** A socket that is paused reads nothing: what the system takes for it waits there. */
@@ -103,8 +136,8 @@ export class TcpProxy {
 }
 
 /** Hands on what one end says, and that it ends. */
-function join(from: Socket, to: Socket): void {
-  from.on('data', (chunk) => to.write(chunk));
+function join(from: Socket, to: Socket, passing: (chunk: Buffer) => Buffer): void {
+  from.on('data', (chunk: Buffer) => to.write(passing(chunk)));
   from.on('end', () => to.end());
   // A reset is handed on as one, and so is a server that does not listen.
   from.on('error', () => reset(to));
