@@ -1,7 +1,8 @@
 import type pg from 'pg';
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { LeaseControl } from '../driver.ts';
 import { ClosedError, ConnectionLostError } from '../errors.ts';
+import { awaitAnswer } from './answer-deadline.ts';
 import { requestCancel } from './cancel-request.ts';
 import { type Operation, type OperationHost, QueryOperation, type Terms } from './operation.ts';
 import { Session } from './session.ts';
@@ -57,8 +58,8 @@ export class PostgresConnection implements OperationHost {
   /** Requests that the server answers by being ready for the next, and those answers. */
   #asked = 0;
   #answered = 0;
-  /** Set while what was refused is not over. */
-  #restless: Timer | undefined;
+  /** Set while what was refused is not over: to be called when it is. */
+  #rests: (() => void) | undefined;
 
   constructor(
     client: pg.Client,
@@ -159,11 +160,11 @@ export class PostgresConnection implements OperationHost {
 
   /** Runs a statement that nobody asked for. Where the server does not answer it has lost the connection, and with it all there was. */
   async undo(sql: string): Promise<void> {
-    const timer = this.clock.after(this.settings.cancelTimeout, () => this.destroy());
+    const answered = awaitAnswer(this.clock, this.settings.cancelTimeout, () => this.destroy());
     try {
       await this.command(sql);
     } finally {
-      this.clock.cancel(timer);
+      answered();
     }
   }
 
@@ -182,10 +183,9 @@ export class PostgresConnection implements OperationHost {
   /** Has the server end what runs now. Where it does not, or can not be asked, the connection is given up. */
   cancel(operation: Operation, error: unknown): void {
     if (this.#active !== operation || this.#cancelling !== undefined) return;
-    const { clock, settings } = this;
-    const giveUp = clock.after(settings.cancelTimeout, () => this.destroy());
+    const answered = awaitAnswer(this.clock, this.settings.cancelTimeout, () => this.destroy());
     this.#cancelling = this.#cancelUntilEnded(operation, error).then(() => {
-      clock.cancel(giveUp);
+      answered();
       this.#cancelling = undefined;
       this.#next();
     });
@@ -249,7 +249,7 @@ export class PostgresConnection implements OperationHost {
   failed(operation: Operation): void {
     if (this.#active !== operation) return;
     // The server may wait for a word that pg does not send after some refusals.
-    this.#restless ??= this.clock.after(this.settings.cancelTimeout, () => this.destroy());
+    this.#rests ??= awaitAnswer(this.clock, this.settings.cancelTimeout, () => this.destroy());
   }
 
   /** They are gone on the server. */
@@ -273,11 +273,11 @@ export class PostgresConnection implements OperationHost {
 
   /** Whether the server still answers. */
   async validate(): Promise<void> {
-    const timer = this.clock.after(grace, () => this.destroy());
+    const answered = awaitAnswer(this.clock, grace, () => this.destroy());
     try {
       await this.command('');
     } finally {
-      this.clock.cancel(timer);
+      answered();
     }
   }
 
@@ -287,12 +287,12 @@ export class PostgresConnection implements OperationHost {
       this.client.connection.stream.destroy();
       return;
     }
-    const timer = this.clock.after(grace, () => this.client.connection.stream.destroy());
+    const answered = awaitAnswer(this.clock, grace, () => this.client.connection.stream.destroy());
     socketOf(this.client).ref();
     try {
       await this.client.end();
     } finally {
-      this.clock.cancel(timer);
+      answered();
     }
   }
 
@@ -312,8 +312,8 @@ export class PostgresConnection implements OperationHost {
 
   #ended(): void {
     this.#active = undefined;
-    if (this.#restless !== undefined) this.clock.cancel(this.#restless);
-    this.#restless = undefined;
+    this.#rests?.();
+    this.#rests = undefined;
     if (--this.#holds === 0) socketOf(this.client).unref();
     this.#rest?.resolve();
     this.#rest = undefined;

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Driver, LeaseControl, Residue } from '../driver.ts';
 import { describeCause, isError, textOf } from '../errors.ts';
 import { PatienceError } from '../pool/patience.ts';
+import { awaitAnswer } from './answer-deadline.ts';
 import { PostgresConnection } from './connection.ts';
 import { LeasedClient } from './handle.ts';
 import type { Host } from './hosts.ts';
@@ -134,7 +135,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
     };
     client.on('error', keep);
     const giveUp = () => void client.connection.stream.destroy(new Error('timeout expired'));
-    const timer = limit === Infinity ? undefined : this.#clock.after(limit, giveUp);
+    const answered = awaitAnswer(this.#clock, limit, giveUp);
     signal.addEventListener('abort', giveUp);
     try {
       await client.connect();
@@ -150,7 +151,7 @@ export class PostgresDriver implements Driver<PostgresConnection, LeasedClient> 
       throw error;
     } finally {
       signal.removeEventListener('abort', giveUp);
-      if (timer !== undefined) this.#clock.cancel(timer);
+      answered();
     }
   }
 

@@ -152,10 +152,10 @@ test.serial(
       pool.transaction(
         (tx) => {
           // Were it waited for inside SQLite, the first attempt would take until the deadline.
-          tx.pragma('busy_timeout = 1000');
+          tx.pragma('busy_timeout = 20000');
           tx.prepare(insert).run();
         },
-        { timeout: 1000 },
+        { timeout: 20_000 },
       ),
     );
     await turnsUntil(() => writing.settled || refusals() >= 3);
