@@ -103,12 +103,24 @@ test('a run tells what failed, also where a file ended with the whole process', 
   t.is(gone.passed, 0);
   t.true(gone.failures.some(({ title }) => /ended before its time, after 0 tests: SIGKILL/.test(title)));
 
+  // The first that ends has ava wait for the other no longer than was said.
+  write(
+    'late',
+    "test('in time', (t) => t.pass());\ntest('never', () => new Promise((resolve) => setTimeout(resolve, 60_000)));",
+  );
+  const late = await runSuite({ ...suite, files: ['spec/late.spec.js'], timeout: '3s' }, observer);
+  t.deepEqual([late.passed, late.failures.length], [1, 1]);
+  t.is(late.failures[0]?.title, 'never');
+  t.regex(late.failures[0]?.details.join('\n') ?? '', /no new tests completed within the last 3000ms/);
+
   const none = await runSuite({ ...suite, files: ['spec/nothing.spec.js'] }, observer);
   t.is(none.failures.length, 1);
   t.true(none.failures[0]?.details.join('\n').length !== 0, 'what ava said of it');
   t.deepEqual(
     told,
-    ['wrong', ...gone.failures, ...none.failures].map((each) => (typeof each === 'string' ? each : each.title)),
+    ['wrong', ...gone.failures, ...late.failures, ...none.failures].map((each) =>
+      typeof each === 'string' ? each : each.title,
+    ),
   );
   t.deepEqual(readdirSync(directory).toSorted(), ['ava.config.js', 'node_modules', 'package.json', 'spec']);
 });

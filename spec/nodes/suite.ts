@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Failure, TapReader } from './tap.ts';
 
@@ -14,6 +14,8 @@ export interface Suite {
   readonly files: readonly string[];
   /** Path of ava's, relative to `root`. */
   readonly config: string;
+  /** For how long nothing may happen, as ava reads it. */
+  readonly timeout?: string;
 }
 
 export interface Outcome {
@@ -36,10 +38,11 @@ export interface Observer {
 
 /** Runs tests to their end. */
 export async function runSuite(suite: Suite, { onTest, onFailure }: Observer): Promise<Outcome> {
-  const { node, root, environment, files, config } = suite;
-  const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.js');
   // Nothing about them is less true on a machine that is busy with more than one of these runs.
-  const args = [ava, '--tap', '--timeout=3m', '--config', config, ...files];
+  const { node, root, environment, files, config, timeout = '3m' } = suite;
+  const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.js');
+  const preload = import.meta.resolve(`./tap-timeouts${extname(import.meta.url)}`);
+  const args = ['--import', preload, ava, '--tap', '--timeout', timeout, '--config', config, ...files];
   const start = performance.now();
   const child = spawn(node, args, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   const reader = new TapReader(onFailure);

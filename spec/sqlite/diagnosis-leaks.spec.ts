@@ -207,11 +207,14 @@ for (const [name, { leave, pins, traces }] of Object.entries(forgotten)) {
     t.is(leaks.length, 1);
     const { kind, holder, message } = leaks[0] as Leak;
     t.is(kind, 'dropped');
-    t.like(holder, { label: 'lost', age: 6000, inTransaction: pins });
+    t.like(holder, { label: 'lost', inTransaction: pins });
+    // It is looked for every 5 s, and may have been collected before it is asked for that.
+    const { age } = holder;
+    t.true(age === 5000 || age === 6000, `${age}`);
     t.is(holder.pinnedBytes, pins ? walSize() : undefined);
     t.true(
       message.startsWith(
-        `Lease #${holder.id} "lost" of "app" was dropped without release after 6.0 s, and its connection recovered: `,
+        `Lease #${holder.id} "lost" of "app" was dropped without release after ${age / 1000}.0 s, and its connection recovered: `,
       ),
     );
     t.is(message.includes(' of log from being reclaimed. It was acquired at lose ('), pins, message);
