@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { type Failure, TapReader } from './tap.ts';
 
 /** What is run, where, and by which Node.js. */
@@ -41,8 +42,8 @@ export async function runSuite(suite: Suite, { onTest, onFailure }: Observer): P
   // Nothing about them is less true on a machine that is busy with more than one of these runs.
   const { node, root, environment, files, config, timeout = '3m' } = suite;
   const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.js');
-  const preload = import.meta.resolve(`./tap-timeouts${extname(import.meta.url)}`);
-  const args = ['--import', preload, ava, '--tap', '--timeout', timeout, '--config', config, ...files];
+  const program = fileURLToPath(new URL(`./ava${extname(import.meta.url)}`, import.meta.url));
+  const args = [program, ava, '--tap', '--timeout', timeout, '--config', config, ...files];
   const start = performance.now();
   const child = spawn(node, args, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   const reader = new TapReader(onFailure);
