@@ -3,9 +3,10 @@ import { painter, wantsColours } from './colours.ts';
 import { type Command, CommandError, type Io, readArguments, readNumber, UsageError } from './command.ts';
 import type { IntegrityLevel } from './doctor/examination.ts';
 import { examine } from './doctor/examine.ts';
-import type { Facts, Plan } from './doctor/finding.ts';
+import type { Facts, LeftLog, Plan } from './doctor/finding.ts';
 import { findingsOf } from './doctor/findings.ts';
 import { guessAt } from './doctor/guess.ts';
+import { readLeftLog } from './doctor/left-log.ts';
 import { look } from './doctor/look.ts';
 import { planOf } from './doctor/plan.ts';
 import { columnsOf, Progress } from './doctor/progress.ts';
@@ -14,8 +15,6 @@ import { surroundingsOf } from './doctor/surroundings.ts';
 import { exitCodeOf } from './doctor/verdict.ts';
 import type { FileState } from './outside/file-state.ts';
 import { observeFile } from './outside/observe.ts';
-import { find } from './outside/peek.ts';
-import { type LogContent, readFrames } from './outside/wal.ts';
 
 const usage = `Usage: leasehold doctor [options] FILE
 
@@ -45,9 +44,10 @@ was cut off, and one without a WAL of more than 16 MB are examined in a private
 copy in the directory for temporary files (TMPDIR), which takes as much room; in
 place commits of others would wait while a table is checked, or pages counted.
 
-Exit code: 0 nothing above a note, 1 warnings, 3 problems, 2 where no problem
-was found and not all could be examined that was asked for, where the command is
-wrong, or the report could not be written, 130 after Ctrl-C.
+Exit code: 0 nothing above a note, 1 warnings, 3 problems, 2 where there is no
+database that can be read, where no problem was found and not all could be
+examined that was asked for, where the command is wrong, or the report could not
+be written, 130 after Ctrl-C.
 `;
 
 interface Settings {
@@ -125,11 +125,23 @@ function isLevel(value: string): value is IntegrityLevel {
   return ['none', 'quick', 'full'].includes(value);
 }
 
+// The last process to have the file open may close it between a look and the examination: then another one is to be planned.
+const mostPlans = 4;
+
 async function gather(settings: Settings, io: Io): Promise<Facts> {
+  for (let plans = 1; ; plans++) {
+    const facts = await gatherOnce(settings, io);
+    const isOutdated = facts.examination?.failures.some(({ during, code }) => during === 'open' && code === 'CHANGED');
+    if (isOutdated !== true || plans === mostPlans) return facts;
+  }
+}
+
+async function gatherOnce(settings: Settings, io: Io): Promise<Facts> {
   const { name, integrity, quick, timeout } = settings;
   // Never a name with a meaning of its own, as `:memory:` has for SQLite.
   const { state, patience } = await look(resolve(name), io.signal);
-  const plan = planOf(state, settings);
+  // What was seen for a moment while somebody opened or closed it is no reason.
+  const plan = planOf({ ...state, stranded: patience.stranded }, settings);
   const facts = {
     // What lies beside the file is not beside a link to it.
     name: state.path === resolve(name) ? name : state.path,
@@ -139,7 +151,7 @@ async function gather(settings: Settings, io: Io): Promise<Facts> {
     integrity,
     keys: !quick,
     surroundings: state.kind === 'file' ? surroundingsOf(state.path) : undefined,
-    log: logOf(state, plan),
+    log: await logOf(state, plan, io.signal),
     guess: state.content === 'other' ? guessAt(state.path) : undefined,
   };
   if (plan.where === 'nowhere' || io.signal.aborted) return { ...facts, examination: undefined, left: undefined };
@@ -148,35 +160,20 @@ async function gather(settings: Settings, io: Io): Promise<Facts> {
     const { where, needsLog = false } = plan;
     const job = { path: state.path, where, needsLog, timeout, integrity, keys: !quick, pages: !quick };
     const examination = await examine(job, (step) => progress.tell(step), io.signal);
-    return { ...facts, examination, left: leftOf(facts) };
+    return { ...facts, examination, left: await leftOf(facts, io.signal) };
   } finally {
     progress.end();
   }
 }
 
-function logOf({ path, wal, locks }: FileState, { where }: Plan): Facts['log'] {
+function logOf({ path, wal, locks }: FileState, { where }: Plan, signal: AbortSignal): Promise<LeftLog> | undefined {
   if (wal === undefined || where === 'in place' || (locks?.users.length ?? 0) > 0) return undefined;
-  return readLog(path);
+  return readLeftLog(path, signal);
 }
 
 /** Who only reads can not take the log away when it is the last that has the file open. */
-function leftOf({ plan, state }: Pick<Facts, 'plan' | 'state'>): Facts['left'] {
+function leftOf({ plan, state }: Pick<Facts, 'plan' | 'state'>, signal: AbortSignal): Promise<LeftLog> | undefined {
   if (plan.needsLog !== true) return undefined;
   const { path, wal, locks } = observeFile(state.path);
-  return wal === undefined || locks === undefined || locks.users.length > 0 ? undefined : readLog(path);
-}
-
-function readLog(path: string): LogContent | undefined {
-  try {
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const file = find(`${path}-wal`);
-      const content = file && readFrames(file);
-      const after = find(`${path}-wal`);
-      // What looks damaged may be somebody who has begun to write meanwhile.
-      if (after?.size === file?.size && after?.modified === file?.modified) return content;
-    }
-    return undefined;
-  } catch {
-    return undefined;
-  }
+  return wal === undefined || locks === undefined || locks.users.length > 0 ? undefined : readLeftLog(path, signal);
 }

@@ -11,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatBytes } from '../../wording.ts';
 import { openQuietly } from '../outside/peek.ts';
 import { codeOf } from './reading.ts';
@@ -29,6 +30,8 @@ export class NoSpace extends Error {
 
 const pieceLength = 4 * 1024 * 1024;
 const attempts = 3;
+// The clock of a file system may stand still for so long: what is written after it shows in the time of the file.
+const clockTick = 20;
 
 /**
  * A copy of a database that nobody has open, together with what its next user would take into account: its log, or the journal of a
@@ -46,6 +49,7 @@ export async function copyDatabase(
   for (let attempt = 0; attempt < attempts; attempt++) {
     const before = traceOf(path);
     requireSpace(directory, before);
+    await sleep(clockTick);
     await copyFile(path, target, tell);
     for (const suffix of ['-wal', '-journal']) {
       // Of the attempt before.

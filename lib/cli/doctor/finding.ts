@@ -1,4 +1,4 @@
-import type { FileState } from '../outside/file-state.ts';
+import type { FileState, Stranded } from '../outside/file-state.ts';
 import type { LogContent } from '../outside/wal.ts';
 import type { Examination, IntegrityLevel } from './examination.ts';
 import type { Guess } from './guess.ts';
@@ -30,10 +30,10 @@ export interface Facts {
   readonly name: string;
   readonly state: FileState;
   readonly surroundings: Surroundings | undefined;
-  /** What a log holds that nobody has open. */
-  readonly log: LogContent | undefined;
+  /** What a log holds that nobody has open. `undefined` where there is none, or somebody has it open. */
+  readonly log: LeftLog | undefined;
   /** What the log holds that stayed when the last to have the file open closed it while it was examined. */
-  readonly left: LogContent | undefined;
+  readonly left: LeftLog | undefined;
   /** What a file may be that is no database. */
   readonly guess: Guess | undefined;
   readonly patience: Patience;
@@ -45,16 +45,21 @@ export interface Facts {
   readonly keys: boolean;
 }
 
+/** `changing`: it was another at each look, or went away, so that somebody uses it. `unread`: it could not be read. */
+export type LeftLog = LogContent | 'changing' | 'unread';
+
 /** Of several looks: what did not go away. */
 export interface Patience {
   /** How long was looked. */
   readonly looked: number;
   /** Who held the right to write all the time. */
   readonly writer: number | undefined;
+  /** Who had the file for itself all the time. */
+  readonly exclusive: number | undefined;
   /** Who kept the log from being copied all the time. */
   readonly pins: readonly number[];
-  /** Whose log was not beside the file all the time. */
-  readonly stranded: readonly number[];
+  /** Who did not use the log beside the file, in the same way all the time. */
+  readonly stranded: readonly Stranded[];
   /** How the file was wrong in length all the time: shorter than its header says, or with a part of a page at its end. */
   readonly length: 'short' | 'ragged' | undefined;
 }

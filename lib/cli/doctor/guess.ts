@@ -1,7 +1,7 @@
 import { find, peekHead } from '../outside/peek.ts';
 
 /** What a file may be that does not begin as a database does. */
-export type Guess = 'damaged' | 'encrypted' | 'text' | 'unknown';
+export type Guess = 'blank' | 'damaged' | 'encrypted' | 'text' | 'unknown';
 
 const length = 4096;
 
@@ -16,6 +16,7 @@ export function guessAt(path: string): Guess | undefined {
 }
 
 function guess(bytes: Buffer): Guess {
+  if (bytes.every((byte) => byte === 0)) return 'blank';
   // Three numbers that the format fixes, after what is wrong: the size of a page may be any power of two.
   if (bytes.length > 100 && bytes.subarray(21, 24).equals(Buffer.of(64, 32, 32))) return 'damaged';
   if (bytes.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d)) && isUtf8(bytes)) return 'text';

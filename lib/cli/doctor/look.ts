@@ -20,11 +20,13 @@ export async function look(
   const first = observe(path);
   let state = first;
   let writer = first.locks?.writer;
+  let exclusive = first.locks?.exclusive;
   let pins = pinsOf(first);
   let { stranded } = first;
   let length: Patience['length'];
   const isUnclear = () =>
     writer !== undefined ||
+    exclusive !== undefined ||
     pins.length > 0 ||
     stranded.length > 0 ||
     (lengthOf(state) !== undefined && length === undefined);
@@ -38,13 +40,14 @@ export async function look(
     state = observe(path);
     // The same process, and no commit since: as far as can be seen the same transaction.
     if (state.locks?.writer !== writer || commitsBetween(first, state) !== 0) writer = undefined;
+    if (state.locks?.exclusive !== exclusive) exclusive = undefined;
     const present = pinsOf(state);
     pins = pins.filter((pid) => present.includes(pid));
     const { stranded: remaining } = state;
-    stranded = stranded.filter((pid) => remaining.includes(pid));
+    stranded = stranded.filter((one) => remaining.some(({ pid, how }) => pid === one.pid && how === one.how));
     length = lastingLength(before, state);
   }
-  return { state, patience: { looked: performance.now() - began, writer, pins, stranded, length } };
+  return { state, patience: { looked: performance.now() - began, writer, exclusive, pins, stranded, length } };
 }
 
 function pinsOf(state: FileState): number[] {

@@ -14,7 +14,7 @@ const quickCopy = 1_000_000_000;
  */
 export function planOf(state: FileState, options: { readonly inPlace: boolean; readonly quick: boolean }): Plan {
   const counted = options.quick ? '' : ', and one in which all pages are counted';
-  const { kind, content, header, size = 0, wal, index, journal, strangers, locks } = state;
+  const { kind, content, header, size = 0, wal, index, journal, strangers, locks, stranded } = state;
   if (kind !== 'file' || content !== 'database' || header === undefined) {
     return { where: 'nowhere', reason: 'There is nothing that SQLite could read.' };
   }
@@ -23,6 +23,9 @@ export function planOf(state: FileState, options: { readonly inPlace: boolean; r
       where: 'nowhere',
       reason: 'SQLite would open what lies beside it and is no file, and might wait for ever.',
     };
+  }
+  if (stranded.some(({ how }) => how === 'other file')) {
+    return { where: 'nowhere', reason: 'SQLite would take the log of the former file for that of this one.' };
   }
   if (header.journal !== 'rollback' || wal !== undefined) {
     // Elsewhere than on Linux nobody tells who is connected. There the index of a log is what its users leave while they are.
@@ -62,11 +65,10 @@ function copyUnless(isTooLarge: boolean, reason: string): Plan {
 /** Why it can not be read where it is: there is no log, or no index of it, that is shared with others. */
 function whyNotThere({ wal, processes = [], hiddenProcesses = 0, locks, stranded, isConfined }: FileState): string {
   if (locks?.exclusive !== undefined) return 'a process holds it exclusively, and lets nobody else read it';
-  const isUsed = stranded.length > 0 || (locks?.users.length ?? 0) > 0;
-  if (isUsed) {
-    const what = wal === undefined ? 'log' : 'index of the log';
+  const what = wal === undefined ? 'log' : 'index of the log';
+  if (stranded.length > 0)
     return `the ${what} is not where its users have it, and to read it SQLite would make another`;
-  }
+  if ((locks?.users.length ?? 0) > 0) return `there is no ${what} at present, and to read it SQLite would make one`;
   const nobody =
     isConfined || hiddenProcesses > 0 ? 'no process that can be seen from here has it open' : 'nobody has it open';
   const who = processes.length > 0 ? 'who has it open does not use it at present' : nobody;

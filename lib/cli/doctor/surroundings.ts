@@ -1,4 +1,5 @@
 import { accessSync, constants, type StatsFs, statfsSync } from 'node:fs';
+import { uptime } from 'node:os';
 import { dirname } from 'node:path';
 
 /** Of the place a file is in. `undefined` is what the system does not tell. */
@@ -11,6 +12,8 @@ export interface Surroundings {
   readonly freeBytes: number | undefined;
   readonly blockSize: number | undefined;
   readonly fileSystem: FileSystem | undefined;
+  /** When the machine was started: milliseconds since 1970. */
+  readonly booted: number;
 }
 
 export interface FileSystem {
@@ -56,6 +59,7 @@ export function surroundingsOf(path: string): Surroundings {
     directoryError: refusal(directory, constants.W_OK | constants.X_OK),
     freeBytes: system && system.bavail * system.bsize,
     blockSize: system?.bsize,
+    booted: Date.now() - uptime() * 1000,
     fileSystem: system && process.platform === 'linux' ? fileSystemOf(system.type) : undefined,
   };
 }

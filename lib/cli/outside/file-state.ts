@@ -33,11 +33,8 @@ export interface FileState {
   readonly locks: FileLocks | undefined;
   /** Whether it was looked at from a container, or another PID namespace: then processes outside of that, and their locks, are not told. */
   readonly isConfined: boolean;
-  /**
-   * Processes that write to a log, or use an index of one, that is not the one beside the file: it was deleted under them. As it is
-   * for a moment while one opens or closes the file.
-   */
-  readonly stranded: readonly number[];
+  /** Processes that do not use this file together with the log beside it. As it is for a moment while one opens or closes the file. */
+  readonly stranded: readonly Stranded[];
   /** Sentences: what could not be told, and why. */
   readonly untold: readonly string[];
 }
@@ -97,7 +94,7 @@ export interface JournalState {
   readonly bytes: number;
   readonly modified: number;
   /** Whether its head is there. It is not in one whose transaction has ended and that was kept. */
-  readonly hasHead: boolean | undefined;
+  readonly hasHead: boolean;
   /** Whether the next one to open the file rolls it back: it has a head, and nobody holds a lock to write. */
   readonly isHot: boolean | undefined;
 }
@@ -111,6 +108,18 @@ export interface FileProcess {
   readonly descriptors: number;
   /** Whether one of them can write. */
   readonly canWrite: boolean | undefined;
+}
+
+export interface Stranded {
+  readonly pid: number;
+  /**
+   * `no log`: its log was deleted. `no index`: only the index of its log was. `other log`: its log is beside another name. `other file`:
+   * the log beside this file is its log of another one, which had this place before. `unseen`: there is no log where it may have one, and
+   * what it has open may not be looked at.
+   */
+  readonly how: 'no log' | 'no index' | 'other log' | 'other file' | 'unseen';
+  /** Where its log is under another name, as the process knows it. */
+  readonly log: string | undefined;
 }
 
 /** Processes by their numbers. Within one process the connections share its locks. */
@@ -132,6 +141,8 @@ export interface FileLocks {
   readonly readers: readonly ReaderLock[];
   /** Who is connected with a WAL, or without one reads. */
   readonly users: readonly number[];
+  /** Who uses the index of the log that is beside the file. */
+  readonly connected: readonly number[];
   /** Who waits for a lock inside the system; SQLite itself asks again and again instead, which nobody can see. */
   readonly blocked: readonly number[];
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { DatabaseHeader, FileLocks, ReaderLock, WalIndex } from './file-state.ts';
+import type { FileLocks, ReaderLock, WalIndex } from './file-state.ts';
 import type { Found } from './peek.ts';
 
 /** A lock of the system on a range of bytes of one file. */
@@ -60,19 +60,23 @@ function deviceOf(major: number, minor: number): bigint {
   return ((high & 0xff_ff_f0_00n) << 32n) | ((high & 0xf_ffn) << 8n) | ((low & 0xff_ff_ff_00n) << 12n) | (low & 0xffn);
 }
 
-/** What the locks on a database and on the index of its log mean. */
+/**
+ * What the locks on a database and on the index of its log mean.
+ *
+ * @param hasLog whether the file is one that is written by way of a log
+ */
 export function meaningOf(
   database: readonly RangeLock[],
   index: readonly RangeLock[],
   state: WalIndex | undefined,
-  journal: DatabaseHeader['journal'] | undefined,
+  hasLog: boolean,
 ): FileLocks {
   const held = database.filter(({ isBlocked }) => !isBlocked);
   const heldOfIndex = index.filter(({ isBlocked }) => !isBlocked);
   const writerOfIndex = holderOf(heldOfIndex, indexLocks.write);
   // With a WAL every connection holds the shared lock from its first use to its end, whether it reads or not.
   const connected = heldOfIndex.filter((lock) => covers(lock, indexLocks.connected)).map(({ pid }) => pid);
-  const isWal = connected.length > 0 || journal === 'wal';
+  const isWal = connected.length > 0 || hasLog;
   const sharing = held.filter((lock) => covers(lock, shared)).map(({ pid }) => pid);
   const alone = holderOf(held, pending) ?? holderOf(held, shared);
   return {
@@ -85,6 +89,7 @@ export function meaningOf(
       ? readersOf(heldOfIndex, state)
       : unique(sharing).map((pid) => ({ pid, mark: undefined, frame: undefined, pins: false })),
     users: unique([...sharing, ...connected]),
+    connected: unique(connected),
     blocked: unique([...database, ...index].filter(({ isBlocked }) => isBlocked).map(({ pid }) => pid)),
   };
 }

@@ -1,9 +1,10 @@
 import { realpathSync } from 'node:fs';
-import type { FileLocks, FileState } from './file-state.ts';
+import type { FileLocks, FileState, Stranded } from './file-state.ts';
 import { contentOf, headerLength, readHeader } from './header.ts';
 import { locksOn, meaningOf, readLocks } from './locks.ts';
 import { type Found, find, OpenHere, peekHead } from './peek.ts';
-import { isConfined, usersOf } from './processes.ts';
+import { isConfined, type Users, usersOf } from './processes.ts';
+import { standingOf } from './standing.ts';
 import { readJournal, readWal, readWalIndex } from './wal.ts';
 
 /**
@@ -77,13 +78,14 @@ function contentsOf(file: Found): Partial<FileState> {
     }) ?? {};
   const wal = walFile && attempt('The log', () => readWal(walFile));
   const index = indexFile && attempt('The index of the log', () => readWalIndex(indexFile));
+  const journal = journalFile && attempt('The rollback journal', () => readJournal(journalFile));
   const users = usersOf([file, walFile, indexFile].filter((found) => found !== undefined));
   const listing = readLocks();
   if (users === undefined) untold.add('Which processes have the file open is told on Linux alone.');
   if (listing === undefined) untold.add('Which locks are held is told on Linux alone.');
-  if (users !== undefined && users.hidden > 0) {
+  if (users !== undefined && users.hidden.length > 0) {
     untold.add(
-      `The open files of ${users.hidden} other ${users.hidden === 1 ? 'process' : 'processes'} may not be looked at without more rights.`,
+      `The open files of ${users.hidden.length} other ${users.hidden.length === 1 ? 'process' : 'processes'} may not be looked at without more rights.`,
     );
   }
   const confined = isConfined();
@@ -92,9 +94,13 @@ function contentsOf(file: Found): Partial<FileState> {
   const on = (found: Found | undefined) =>
     found === undefined || listing === undefined ? [] : locksOn(listing, found, pids);
   const header = head && readHeader(head);
+  // The transaction that changes a file to WAL mode, or a backup of one that is in it, still has a journal when the header says so.
+  const isWal = header?.journal === 'wal' && journal?.hasHead !== true;
   const locks: FileLocks | undefined =
-    listing === undefined ? undefined : meaningOf(on(file), on(indexFile), index, header?.journal);
-  const logless = header?.journal === 'wal' && hasNoLog ? locks?.users : undefined;
+    listing === undefined ? undefined : meaningOf(on(file), on(indexFile), index, isWal);
+  const { exclusive, connected = [] } = locks ?? {};
+  // Whoever has the file for itself may have the index in its own memory: then this is what a former process has left.
+  const isFormer = exclusive !== undefined && !connected.includes(exclusive);
   // Nobody who can be seen is not nobody.
   const isWriting = locks?.writer !== undefined || (locks === undefined || confined ? undefined : false);
   return {
@@ -103,16 +109,29 @@ function contentsOf(file: Found): Partial<FileState> {
     content: head && contentOf(head),
     header,
     wal,
-    index,
-    journal: journalFile && attempt('The rollback journal', () => readJournal(journalFile, isWriting)),
+    index: isFormer ? undefined : index,
+    journal: journal && {
+      ...journal,
+      isHot: !journal.hasHead ? false : isWriting === undefined ? undefined : !isWriting,
+    },
     strangers,
     processes: users?.processes,
-    hiddenProcesses: users?.hidden,
+    hiddenProcesses: users?.hidden.length,
     locks,
     isConfined: confined,
-    stranded: [...new Set([...(users?.stranded ?? []), ...(logless ?? [])])],
+    stranded: users === undefined ? [] : strandedOf(users, locks, { isWal, hasNoLog }),
     untold: [...untold],
   };
+}
+
+function strandedOf(
+  { ties, hidden }: Users,
+  locks: FileLocks | undefined,
+  { isWal, hasNoLog }: { readonly isWal: boolean; readonly hasNoLog: boolean },
+): Stranded[] {
+  const seen = ties.map((own) => standingOf(own, locks, isWal)).filter((standing) => standing !== undefined);
+  const pids = isWal && hasNoLog ? (locks?.users.filter((pid) => hidden.includes(pid)) ?? []) : [];
+  return [...seen, ...pids.map((pid) => ({ pid, how: 'unseen' as const, log: undefined }))];
 }
 
 function excuse(what: string, error: unknown): string {
@@ -126,6 +145,9 @@ function codeOf(error: unknown): string {
 
 /** How many commits there were between two looks at one file; `undefined` where that can not be told. */
 export function commitsBetween(before: FileState, after: FileState): number | undefined {
+  // With a log that has no index only its writer knows: the file tells of what was copied.
+  const isUntold = after.index === undefined && after.wal !== undefined && after.header?.journal === 'wal';
+  if (isUntold) return undefined;
   const counters =
     after.index?.valid === true
       ? ([before.index?.valid === true ? before.index.changes : undefined, after.index.changes] as const)

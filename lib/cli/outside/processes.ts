@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { FileProcess } from './file-state.ts';
 import type { Found } from './peek.ts';
+import type { Ties } from './standing.ts';
 
 export interface Users {
   readonly processes: readonly FileProcess[];
-  /** How many processes would not let their open files be looked at. */
-  readonly hidden: number;
-  /** Those that have a log, or an index of it, open that was beside the file and was deleted. */
-  readonly stranded: readonly number[];
+  /** Those that would not let their open files be looked at. */
+  readonly hidden: readonly number[];
+  /** Of each of the processes. */
+  readonly ties: readonly Ties[];
 }
 
 // A constant of the kernel, which tells the one of the machine from those of containers.
@@ -36,31 +37,25 @@ export function usersOf(files: readonly Found[]): Users | undefined {
     return undefined;
   }
   const processes: FileProcess[] = [];
-  const stranded: number[] = [];
-  let hidden = 0;
+  const ties: Ties[] = [];
+  const hidden: number[] = [];
   for (const pid of pids) {
     const descriptors = descriptorsOf(pid, files);
-    if (descriptors === undefined) hidden++;
-    else if (descriptors.ofFiles.length > 0) {
-      processes.push(describe(pid, descriptors.ofFiles));
-      if (hasDeleted(descriptors)) stranded.push(Number(pid));
+    if (descriptors === undefined) hidden.push(Number(pid));
+    else if (descriptors.database.length + descriptors.beside.length > 0) {
+      processes.push(describe(pid, descriptors.database));
+      ties.push(tiesOf(pid, descriptors));
     }
   }
-  return { processes, hidden, stranded };
+  return { processes, hidden, ties };
 }
 
 interface Descriptor {
   readonly name: string;
   readonly link: string;
-  readonly isDatabase: boolean;
 }
 
-interface Descriptors {
-  /** Those of the files that are looked for. */
-  readonly ofFiles: readonly Descriptor[];
-  /** What all that have a path link to. */
-  readonly links: readonly string[];
-}
+type Descriptors = Readonly<Record<'database' | 'beside' | 'others', readonly Descriptor[]>>;
 
 /** `undefined` where they may not be looked at; none of a process that has ended meanwhile. */
 function descriptorsOf(pid: string, files: readonly Found[]): Descriptors | undefined {
@@ -70,37 +65,34 @@ function descriptorsOf(pid: string, files: readonly Found[]): Descriptors | unde
   } catch (error) {
     // A thread of the kernel has no arguments, and nothing open.
     const isDenied = ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
-    return isDenied && argumentsOf(pid) !== '' ? undefined : { ofFiles: [], links: [] };
+    return isDenied && argumentsOf(pid) !== '' ? undefined : { database: [], beside: [], others: [] };
   }
-  const links: string[] = [];
-  const ofFiles = names.flatMap((name) => {
+  const found = { database: [] as Descriptor[], beside: [] as Descriptor[], others: [] as Descriptor[] };
+  for (const name of names) {
     try {
       const path = `/proc/${pid}/fd/${name}`;
       const link = readlinkSync(path);
       // Sockets and pipes are most of what a server has open, and cost a look less this way.
-      if (!link.startsWith('/')) return [];
-      links.push(link);
+      if (!link.startsWith('/')) continue;
       const open = statSync(path, { bigint: true });
       const index = files.findIndex(({ device, inode }) => inode === open.ino && device === open.dev);
-      return index === -1 ? [] : [{ name, link, isDatabase: index === 0 }];
+      found[index === -1 ? 'others' : index === 0 ? 'database' : 'beside'].push({ name, link });
     } catch {
       // Closed since.
-      return [];
     }
-  });
-  return { ofFiles, links };
+  }
+  return found;
 }
 
-/** Whether what lay beside the database was deleted while it was open: by the name that the process itself knows it by. */
-function hasDeleted({ ofFiles, links }: Descriptors): boolean {
-  return ofFiles.some(
-    ({ isDatabase, link }) =>
-      isDatabase && ['-wal', '-shm'].some((suffix) => links.includes(`${link}${suffix} (deleted)`)),
-  );
+function tiesOf(pid: string, { database, beside, others }: Descriptors): Ties {
+  return { pid: Number(pid), database: linksOf(database), beside: linksOf(beside), others: linksOf(others) };
 }
 
-function describe(pid: string, descriptors: readonly Descriptor[]): FileProcess {
-  const ofDatabase = descriptors.filter(({ isDatabase }) => isDatabase);
+function linksOf(descriptors: readonly Descriptor[]): string[] {
+  return descriptors.map(({ link }) => link);
+}
+
+function describe(pid: string, ofDatabase: readonly Descriptor[]): FileProcess {
   return {
     pid: Number(pid),
     command: argumentsOf(pid) || nameOf(pid),

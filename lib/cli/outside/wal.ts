@@ -58,17 +58,10 @@ export function readWalIndex(file: Found): WalIndex {
   return { valid: false, ...none };
 }
 
-/** @param isWriting whether somebody holds a lock to write, `undefined` where nobody can tell */
-export function readJournal(file: Found, isWriting: boolean | undefined): JournalState {
+export function readJournal(file: Found): Omit<JournalState, 'isHot'> {
   const [head = Buffer.alloc(0)] = peek(file, [{ at: 0, length: 8 }]);
   // One that was kept after its transaction is empty, or its head is cleared.
-  const hasHead = head.some((byte) => byte !== 0);
-  return {
-    bytes: file.size,
-    modified: file.modified,
-    hasHead,
-    isHot: !hasHead ? false : isWriting === undefined ? undefined : !isWriting,
-  };
+  return { bytes: file.size, modified: file.modified, hasHead: head.some((byte) => byte !== 0) };
 }
 
 /** What a log holds that no index tells of any more. */
@@ -97,7 +90,8 @@ const mostBytes = 2 ** 30;
  */
 export function readFrames(file: Found, most = mostBytes): LogContent {
   const [head = Buffer.alloc(0)] = peek(file, [{ at: 0, length: walHeaderLength }]);
-  const isBlank = head.length < walHeaderLength || head.every((byte) => byte === 0);
+  // What is no longer than its head SQLite does not look at.
+  const isBlank = file.size <= walHeaderLength || head.every((byte) => byte === 0);
   const pageSize = isBlank ? undefined : walPageSize(head);
   if (pageSize === undefined) return { frames: 0, committed: 0, lost: 0, hasBadHead: !isBlank, isWhole: true };
   const checksum = new Checksum(head.readUInt32BE(0));

@@ -254,7 +254,8 @@ test.serial('the text for a person says the same as the JSON', async (t) => {
   const { findings } = await diagnose(file);
   const { stdout, code } = await runDoctor([file]);
   t.is(code, 3);
-  for (const { found, title } of findings.filter(({ id }) => id !== 'content.integrity')) {
+  // Others write to the disk meanwhile.
+  for (const { found, title } of findings.filter(({ id }) => !['content.integrity', 'space.disk'].includes(id))) {
     const text = flat(found).replace(/\(\d[\d.]* m?s\)/, '');
     t.true(flat(stdout).includes(text.slice(0, 60)), `${title}: ${found}`);
   }

@@ -60,6 +60,7 @@ export function locksWith(changes: Partial<FileLocks> = {}): FileLocks {
     recoverer: undefined,
     readers: [],
     users: [],
+    connected: [],
     blocked: [],
     ...changes,
   };
@@ -77,6 +78,7 @@ export function surroundingsWith(changes: Partial<Surroundings> = {}): Surroundi
     freeBytes: 1e12,
     blockSize: 4096,
     fileSystem: { name: 'local', kind: 'local' },
+    booted: -1,
     ...changes,
   };
 }
@@ -111,7 +113,7 @@ export function factsWith(changes: Partial<Facts> = {}): Facts {
     log: undefined,
     left: undefined,
     guess: undefined,
-    patience: { looked: 1000, writer: undefined, pins: [], stranded: [], length: undefined },
+    patience: { looked: 1000, writer: undefined, exclusive: undefined, pins: [], stranded: [], length: undefined },
     examination: undefined,
     plan: { where: 'copy', reason: 'in a copy' },
     integrity: 'full',

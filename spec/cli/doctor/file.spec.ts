@@ -67,7 +67,7 @@ test.serial('one that looks encrypted, and one whose first bytes were overwritte
   const bytes = readFileSync(damaged);
   writeFileSync(damaged, bytes.fill(0xa5, 0, 16));
   const found = await diagnose(damaged);
-  t.is(found.code, 2);
+  t.is(found.code, 3);
   t.regex(found.one('file.content').why ?? '', /its first bytes were overwritten/);
   // What it advises does help.
   bytes.write('SQLite format 3\0', 'latin1');

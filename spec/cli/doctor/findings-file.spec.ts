@@ -109,7 +109,7 @@ test('on a file system of others WAL is a warning, and a rollback journal is rig
 const lengthOf = (size: number, pages: number, length: 'short' | 'ragged') =>
   findingsWith({
     state: stateWith({ size, header: headerWith({ pages }) }),
-    patience: { looked: 0, writer: undefined, pins: [], stranded: [], length },
+    patience: { looked: 0, writer: undefined, exclusive: undefined, pins: [], stranded: [], length },
   }).one('file.length');
 
 test('one page, and one byte, are told of as one', (t) => {

@@ -93,7 +93,7 @@ test('a log that was left behind is not to be deleted unless nothing is in it', 
   t.is(told(unread), 'note: 41.2 kB of which nothing could be read; no process that can be seen has the file open.');
   for (const { why, advice } of [some, long, unread]) {
     t.regex(why ?? '', /^Part of the data (?:is|may be) in it alone/);
-    t.regex(advice?.join('\n') ?? '', /^Do not delete "app\.db-wal"\./);
+    t.regex(advice?.join('\n') ?? '', /^Do not delete "app\.db-wal"[.:]/);
   }
 });
 
@@ -103,7 +103,7 @@ const leftoverOf = (content: Partial<LogContent>, known?: WalIndex) =>
 test('a log that is in the file as well is no part of the data, and one whose index does not tell may be', (t) => {
   const copied = leftoverOf({}, { ...index, backfilled: 10 });
   t.regex(told(copied), /^note: .* with 10 pages of committed transactions, all of which are in the file as well/);
-  t.regex(copied.advice?.join('\n') ?? '', /^Nothing:/);
+  t.regex(copied.advice?.join('\n') ?? '', /^If the file was put there from elsewhere .* If not, nothing:/);
   t.regex(leftoverOf({}, { ...index, backfilled: 9 }).why ?? '', /^Part of the data is in it alone/);
   for (const other of [undefined, { ...index, salt: 'ff' }, { ...index, valid: false }]) {
     t.regex(leftoverOf({}, other).why ?? '', /^Part of the data may be in it alone/);
@@ -121,10 +121,24 @@ test('a damaged log is a problem, and is not to be opened before it was copied',
     /^problem: 41\.2 kB whose head is damaged, with 1 page of committed transactions: SQLite will read none of it; /,
   );
   t.regex(told(leftoverOf({ hasBadHead: true })), /^problem: 41\.2 kB whose head is damaged: SQLite will read none/);
-  t.regex(page.advice?.[0] ?? '', /^Do not open it yet: copy "app\.db" and "app\.db-wal" first\.$/);
+  t.regex(page.advice?.[0] ?? '', /^Do not open it: copy "app\.db" and "app\.db-wal" first\.$/);
   // Lost once before: the index is of those who wrote since.
   t.is(leftoverOf({ committed: 10, lost: 4 }, index).state, 'note');
   t.is(leftoverOf({ committed: 9, lost: 4 }, index).state, 'problem');
+});
+
+test('in a container a damaged log is a warning, as somebody outside may be writing to it', (t) => {
+  const found = file({ wal: walWith(), isConfined: true }, { log: logContent({ committed: 1, lost: 9 }) });
+  const { state, advice } = found.one('journal.leftover');
+  t.is(state, 'warning');
+  t.regex(advice?.[0] ?? '', /^Unless somebody outside of this container writes to it now\./);
+});
+
+test('a log that somebody wrote to while it was looked at is not one that could not be read', (t) => {
+  const changing = file({ wal: walWith() }, { log: 'changing' }).one('journal.leftover');
+  t.is(told(changing), 'note: 41.2 kB that changed while it was looked at: somebody uses it who was not seen.');
+  t.regex(file({ wal: walWith() }, { log: 'unread' }).one('journal.leftover').found, /nothing could be read/);
+  t.deepEqual(findingsWith({ left: 'changing' }).of('journal.left'), []);
 });
 
 const leftWith = (isWhole: boolean) =>
@@ -205,7 +219,7 @@ test('processes are told by number and command, and one that is only seen by its
 test('a writer who goes away is no warning, one who stays is, with the process', (t) => {
   const changes = { processes: [processWith({})], locks: locksWith({ writer: 7, users: [7] }) };
   t.is(told(file(changes).one('users.writer')), 'ok: process 7 (node app.js) wrote for a moment');
-  const patience = { looked: 1000, writer: 7, pins: [], stranded: [], length: undefined };
+  const patience = { looked: 1000, writer: 7, exclusive: undefined, pins: [], stranded: [], length: undefined };
   const finding = file(changes, { patience }).one('users.writer');
   t.is(told(finding), 'warning: A write transaction is open in process 7 (node app.js), for at least 1.0 s.');
   t.regex(finding.why ?? '', /SQLITE_BUSY/);
@@ -220,9 +234,9 @@ test('one reader of an older state reads, and two read it', (t) => {
   ];
   const changes = { wal: walWith(), index: { ...index, frames: 10 }, locks: locksWith({ readers, users: [7, 8, 9] }) };
   const finding = (pins: readonly number[]) =>
-    file(changes, { patience: { looked: 1000, writer: undefined, pins, stranded: [], length: undefined } }).one(
-      'users.readers',
-    );
+    file(changes, {
+      patience: { looked: 1000, writer: undefined, exclusive: undefined, pins, stranded: [], length: undefined },
+    }).one('users.readers');
   t.is(told(finding([7])), 'warning: process 7 reads an older state, 6 pages behind, for at least 1.0 s.');
   // At mark 0 nothing of the log is seen.
   t.is(

@@ -19,7 +19,7 @@ for (const [what, change] of [
     writeFileSync(file, bytes);
     const before = traceOf(file);
     const found = await diagnose(file);
-    t.is(found.code, 2);
+    t.is(found.code, 3);
     t.is(found.one('file.content').state, 'problem');
     t.regex(found.one('file.content').found, /its header is nonsense or cut off\.$/);
     t.notRegex(textOf(found), /NaN|Infinity|-\d/);
@@ -34,7 +34,7 @@ test.serial('a header that was cut off is told of', async (t) => {
   build(file, manyRows);
   writeFileSync(file, readFileSync(file).subarray(0, 50));
   const found = await diagnose(file);
-  t.is(found.code, 2);
+  t.is(found.code, 3);
   t.regex(found.one('file.content').found, /its header is nonsense or cut off\.$/);
 });
 

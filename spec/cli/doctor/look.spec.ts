@@ -5,6 +5,7 @@ import { look } from '../../../lib/cli/doctor/look.ts';
 import { observeFile } from '../../../lib/cli/outside/observe.ts';
 import { temporaryFile } from '../../support/files.ts';
 import { startProcess } from '../../support/processes.ts';
+import { locksWith, stateWith } from './facts.ts';
 import { build, diagnose, isLinux, manyRows } from './support.ts';
 
 const onLinux = isLinux ? test.serial : test.skip;
@@ -78,6 +79,25 @@ test('a file whose end is still in the log beside it is not too short', async (t
   // As a machine that went down while the log was copied leaves it.
   truncateSync(copy, 4096 * 20);
   t.is((await look(copy, signal)).patience.length, undefined);
+});
+
+test('who has the file for itself is looked at again, and told of only where that does not go away', async (t) => {
+  const alone = stateWith({ locks: locksWith({ exclusive: 7, users: [7] }) });
+  let looks = 0;
+  const staying = await look('app.db', signal, () => {
+    looks++;
+    return alone;
+  });
+  t.is(staying.patience.exclusive, 7);
+  t.true(looks > 5);
+  const states = [alone, alone];
+  const closing = await look('app.db', signal, () => states.shift() ?? stateWith());
+  t.is(closing.patience.exclusive, undefined);
+  t.is(closing.state.locks?.exclusive, undefined);
+  // Another one each time: as where many open and close it.
+  let pid = 0;
+  const many = await look('app.db', signal, () => stateWith({ locks: locksWith({ exclusive: ++pid, users: [pid] }) }));
+  t.is(many.patience.exclusive, undefined);
 });
 
 const growing = `

@@ -173,6 +173,42 @@ onLinux(
   },
 );
 
+onLinux('one that its last user closes before it is examined is looked at anew, and examined', async (t) => {
+  const file = temporaryFile(t);
+  build(file, manyRows);
+  const other = await startProcess(
+    t,
+    `import Database from ${JSON.stringify(import.meta.resolve('better-sqlite3'))};
+     const db = new Database(process.argv[1]);
+     db.exec('CREATE TABLE late (a); INSERT INTO late VALUES (1)');
+     const commands = { close: () => void db.close() };`,
+    file,
+  );
+  const { stdout, ended, examiner } = await stoppedBeforeItOpens(t, file);
+  await other.call('close');
+  t.false(existsSync(`${file}-wal`));
+  process.kill(examiner() as number, 'SIGCONT');
+  t.deepEqual(await ended, [0, null], stdout());
+  const findings = JSON.parse(stdout()) as Finding[];
+  t.regex(findings.find(({ id }) => id === 'content.examined')?.found ?? '', /^in a copy/);
+  t.regex(findings.find(({ id }) => id === 'schema.tables')?.found ?? '', /^2 tables/);
+});
+
+/** One that has looked at the file, and whose process that asks SQLite is stopped while it starts. */
+async function stoppedBeforeItOpens(t: ExecutionContext, file: string): Promise<Running> {
+  const running = start(t, [file, '--json']);
+  const { examiner, ended } = running;
+  await turnsUntil(() => examiner() !== undefined);
+  const pid = examiner() as number;
+  process.kill(pid, 'SIGSTOP');
+  await turnsUntil(() => /\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')));
+  if (!hasOpen(pid, file)) return running;
+  // The machine stood still for longer than that start takes.
+  process.kill(pid, 'SIGCONT');
+  await ended;
+  return stoppedBeforeItOpens(t, file);
+}
+
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],

@@ -2,7 +2,7 @@ import test from 'ava';
 import type { Examination, Integrity, Keys } from '../../../lib/cli/doctor/examination.ts';
 import type { Facts, Finding, State } from '../../../lib/cli/doctor/finding.ts';
 import { exitCodeOf } from '../../../lib/cli/doctor/verdict.ts';
-import { examinationWith, factsWith } from './facts.ts';
+import { examinationWith, factsWith, stateWith, surroundingsWith } from './facts.ts';
 
 const settings = {
   pageSize: 4096,
@@ -59,4 +59,20 @@ test('what was not asked for, or what only the application can look at, is not m
   t.is(codeOf(['ok'], { settings }, { integrity: 'none', keys: false }), 0);
   const skipped = [{ table: 'a', reason: 'no such module: beyond' }];
   t.is(codeOf(['note'], { ...whole, integrity: { ...integrity, skipped } }), 0);
+});
+
+test('a problem is one whatever could not be examined, unless there is no database that could have one', (t) => {
+  const notExamined = { examination: undefined };
+  t.is(codeOf(['problem'], whole, notExamined), 3);
+  t.is(codeOf(['note'], whole, notExamined), 2);
+  t.is(codeOf(['note'], whole, { ...notExamined, state: stateWith({ content: 'empty' }) }), 0);
+  for (const [changes, code] of [
+    [{ state: stateWith({ kind: 'missing' }) }, 2],
+    [{ state: stateWith({ content: undefined, error: 'EIO' }) }, 2],
+    [{ surroundings: surroundingsWith({ readError: 'EACCES' }) }, 2],
+    [{ state: stateWith({ content: 'other' }), guess: 'encrypted' }, 2],
+    [{ state: stateWith({ content: 'other' }), guess: 'damaged' }, 3],
+  ] as const) {
+    t.is(codeOf(['problem'], whole, { ...notExamined, ...changes }), code, JSON.stringify(changes));
+  }
 });

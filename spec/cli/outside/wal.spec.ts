@@ -139,7 +139,7 @@ test('a transaction that was cut off, and what is left of a former round, are no
 test('one that is empty, or was cleared, has nothing, and is not damaged', async (t) => {
   const path = temporaryFile(t, 'app.db-wal');
   const nothing = { frames: 0, committed: 0, lost: 0, hasBadHead: false, isWhole: true };
-  for (const log of [Buffer.alloc(0), Buffer.alloc(20, 1), Buffer.alloc(5000)]) {
+  for (const log of [Buffer.alloc(0), Buffer.alloc(20, 1), Buffer.alloc(32, 1), Buffer.alloc(5000)]) {
     writeFileSync(path, log);
     t.deepEqual(readFrames(find(path) as Found), nothing);
   }

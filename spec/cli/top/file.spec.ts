@@ -70,6 +70,7 @@ function state(part: Partial<FileState> = {}): FileState {
       recoverer: undefined,
       readers: [{ pid: 4712, mark: 1, frame: 20, pins: true }],
       users: [4711, 4712],
+      connected: [],
       blocked: [],
     },
     isConfined: false,
@@ -87,6 +88,7 @@ const nobody: NonNullable<FileState['locks']> = {
   recoverer: undefined,
   readers: [],
   users: [],
+  connected: [],
   blocked: [],
 };
 

@@ -3,7 +3,7 @@ import type { DatabaseHeader, FileState } from '../../outside/file-state.ts';
 import { recovery } from '../damage.ts';
 import type { Facts, Finding } from '../finding.ts';
 import type { Guess } from '../guess.ts';
-import { countOf } from '../wording.ts';
+import { countOf, processName } from '../wording.ts';
 
 /** What it is, and whether it can be used from here. */
 export function fileFindings(facts: Facts): Finding[] {
@@ -45,6 +45,12 @@ const guesses: Readonly<Record<Guess, Pick<Finding, 'why' | 'advice'>>> = {
       'Without one: put the 16 bytes "SQLite format 3\\0" at the start of a copy, and examine that.',
     ],
   },
+  blank: {
+    why: 'They are all 0: it was never written, or erased; or somebody makes it who can not be seen, as a backup does.',
+    advice: [
+      'If nobody makes it now: keep a copy of the file with what lies beside it, and go back to the last backup.',
+    ],
+  },
   unknown: {
     why: 'It is another kind of file, or a database whose first page was overwritten.',
     advice: [
@@ -80,6 +86,16 @@ function content(facts: Facts): Finding {
       advice: recovery(name),
     };
   }
+  const maker = state.journal === undefined ? undefined : (state.locks?.writer ?? state.locks?.committing);
+  if (guess === 'blank' && maker !== undefined) {
+    return {
+      ...base,
+      state: 'note',
+      found: `${processName(state, maker)} makes it, as a backup does: its first page is written last.`,
+      why: 'It is no database before that has ended.',
+      advice: ['Look again when that process has ended its work.'],
+    };
+  }
   if (state.content === 'other' || header === undefined) {
     return {
       ...base,
@@ -100,18 +116,22 @@ function emptiedFile({
 }: Facts): Omit<Finding, 'id' | 'group' | 'state' | 'title'> | undefined {
   if (wal === undefined || wal.bytes === 0) return undefined;
   const isKnown = index?.valid === true && index.salt === wal.salt;
-  const committed = Math.max(isKnown ? index.frames : 0, log?.committed ?? 0);
+  const found = typeof log === 'object' ? log : undefined;
+  const committed = Math.max(isKnown ? index.frames : 0, found?.committed ?? 0);
   const held =
     committed > 0
-      ? `holds ${log?.isWhole === false ? 'at least ' : ''}${countOf(committed, 'page')} of committed transactions`
+      ? `holds ${found?.isWhole === false ? 'at least ' : ''}${countOf(committed, 'page')} of committed transactions`
       : `has ${formatBytes(wal.bytes)}, in which no committed transaction can be read`;
   return {
     found: `It was emptied: it has 0 bytes, and "${name}-wal" ${held}.`,
     why: 'SQLite takes an empty file for a new database, and removes the log beside it without reading it.',
     advice: [
-      (locks?.users.length ?? 0) > 0
-        ? `Do not open it, nor end a process that has it open: copy "${name}" and "${name}-wal" first.`
-        : `Do not open it: copy "${name}" and "${name}-wal" first.`,
+      ...((locks?.users.length ?? 0) > 0
+        ? [
+            'Do not end a process that has it open. First make a backup from within it, to another file, which has what the log and its memory have: `VACUUM INTO` or `db.backup()`.',
+          ]
+        : []),
+      `Do not open it: copy "${name}" and "${name}-wal" first.`,
       'Go back to the last backup. Without one: the pages in the copy of the log are all that is left.',
     ],
   };

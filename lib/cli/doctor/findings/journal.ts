@@ -1,9 +1,9 @@
 import { formatBytes } from '../../../wording.ts';
-import type { FileState, WalState } from '../../outside/file-state.ts';
+import type { FileState, WalIndex, WalState } from '../../outside/file-state.ts';
 import type { LogContent } from '../../outside/wal.ts';
-import type { Facts, Finding } from '../finding.ts';
-import { listed } from '../names.ts';
-import { countOf, number, percent, processName } from '../wording.ts';
+import type { Facts, Finding, LeftLog } from '../finding.ts';
+import { countOf, number, percent } from '../wording.ts';
+import { strandedFindings } from './stranded.ts';
 
 // What SQLite copies into the file at once, unless it is told otherwise: in pages.
 const autoCheckpoint = 1000;
@@ -13,7 +13,16 @@ const patience = 4;
 /** How it is written, and what lies beside it. */
 export function journalFindings(facts: Facts): Finding[] {
   if (facts.state.header === undefined && facts.state.content !== 'empty') return [];
-  return [...mode(facts), ...lostLog(facts), ...log(facts), ...left(facts), ...stray(facts), ...journal(facts)];
+  const isReplaced = facts.patience.stranded.some(({ how }) => how === 'other file');
+  return [
+    ...mode(facts),
+    ...strandedFindings(facts),
+    // Of the former file.
+    ...(isReplaced ? [] : log(facts)),
+    ...left(facts),
+    ...stray(facts),
+    ...journal(facts),
+  ];
 }
 
 function mode({ state: { header }, surroundings }: Facts): Finding[] {
@@ -61,37 +70,14 @@ function mode({ state: { header }, surroundings }: Facts): Finding[] {
   ];
 }
 
-/** Whoever has it open writes where nobody else reads, and all of that goes with him. */
-function lostLog({ state, patience: { stranded } }: Facts): Finding[] {
-  if (stranded.length === 0) return [];
-  const who = listed(stranded.map((pid) => processName(state, pid)));
-  const { wal, index } = state;
-  const what = wal === undefined ? 'it' : 'it, or its index,';
-  const another = wal === undefined || index === undefined ? '' : ', and another one has taken its place';
-  return [
-    {
-      id: 'journal.lost-log',
-      group: 'Journal',
-      state: 'problem',
-      title: 'Write-ahead log',
-      found: `The log is not where its users have it: ${what} was deleted while ${who} had it open${another}.`,
-      why: 'What was committed since may be in that log alone, which goes when the last of these processes ends; nobody else can read it.',
-      advice: [
-        'Do not end these processes yet. Make a backup from within them: `db.backup()` or `VACUUM INTO`, to another file.',
-        'Then end them, put the backup in the place of the file, and find out who deleted the log.',
-      ],
-    },
-  ];
-}
-
 function log(facts: Facts): Finding[] {
-  const { state, log: content } = facts;
+  const { state } = facts;
   const { wal, index, header, size = 0 } = state;
   if (wal === undefined || header?.journal !== 'wal') return [];
   const base = { id: 'journal.wal', group: 'Journal', title: 'Write-ahead log' } as const;
   const isUsed = (state.locks?.users.length ?? 0) > 0;
   if (state.locks !== undefined && !isUsed) return [leftover(facts, wal)];
-  const pending = index?.valid === true ? index.frames - index.backfilled : content?.committed;
+  const pending = index?.valid === true ? index.frames - index.backfilled : contentOf(facts.log)?.committed;
   const told = `${formatBytes(wal.bytes)}${size > 0 ? ` (${percent(wal.bytes / size)} of the file)` : ''}, ${
     pending === undefined ? unknownPending(state) : `${countOf(pending, 'page')} of it not yet in the file`
   }`;
@@ -132,9 +118,18 @@ function unknownPending({ index, locks }: FileState): string {
 }
 
 function leftover(facts: Facts, wal: WalState): Finding {
-  const { name, log: content } = facts;
+  const { name, state } = facts;
+  const content = contentOf(facts.log);
   const base = { id: 'journal.leftover', group: 'Journal', state: 'note', title: 'Log left behind' } as const;
   const bytes = formatBytes(wal.bytes);
+  if (facts.log === 'changing') {
+    return {
+      ...base,
+      found: `${bytes} that changed while it was looked at: somebody uses it who was not seen.`,
+      why: 'What it holds can not be told while it is written to.',
+      advice: [`Do not delete "${name}-wal". ${state.isConfined ? runOutside : 'Try again.'}`],
+    };
+  }
   if (content === undefined) {
     return {
       ...base,
@@ -144,11 +139,12 @@ function leftover(facts: Facts, wal: WalState): Finding {
     };
   }
   const { committed, isWhole, lost, hasBadHead } = content;
-  const { index } = facts.state;
-  const known = index?.valid === true && index.salt === wal.salt ? index : undefined;
+  const known = indexOf(facts, wal);
   // Behind what was written since may be frames that were lost once before, which nobody misses any more.
-  const isLost = lost > 0 && !(known !== undefined && known.frames <= committed);
-  if (hasBadHead || isLost) return { ...base, state: 'problem', ...damagedLog(facts, bytes, content) };
+  const wasLost = lost > 0 && known !== undefined && known.frames <= committed;
+  if (hasBadHead || (lost > 0 && !wasLost)) {
+    return { ...base, state: state.isConfined ? 'warning' : 'problem', ...damagedLog(facts, bytes, content) };
+  }
   if (committed === 0 && isWhole) {
     return {
       ...base,
@@ -158,12 +154,20 @@ function leftover(facts: Facts, wal: WalState): Finding {
     };
   }
   const told = `${bytes} with ${isWhole ? '' : 'at least '}${countOf(committed, 'page')} of committed transactions${isWhole ? '' : ', of which only the beginning was looked at'}`;
+  if (wasLost) {
+    return {
+      ...base,
+      found: `${told}, and ${countOf(lost, 'page')} after those that its index does not count; ${nobody}.`,
+      why: 'As a rule they were lost once before, when somebody was ended who wrote, and nobody misses them. They are lost now if the index (-shm) is an older one that was put there.',
+      advice: [`Do not delete "${name}-wal", and keep a copy of "${name}", "${name}-wal" and "${name}-shm".`],
+    };
+  }
   if (isWhole && known !== undefined && known.backfilled >= committed) {
     return {
       ...base,
       found: `${told}, all of which are in the file as well, as its index says; ${nobody}.`,
       why: 'The last to have the file open was ended before it could remove it.',
-      advice: ['Nothing: the next process that writes and closes the file removes it.'],
+      advice: [`${unlessReplaced(name)}, nothing: the next process that writes and closes the file removes the log.`],
     };
   }
   return {
@@ -173,14 +177,34 @@ function leftover(facts: Facts, wal: WalState): Finding {
       known === undefined
         ? 'Part of the data may be in it alone: a copy of the file without it may be of an older state.'
         : 'Part of the data is in it alone: a copy of the file without it would be of an older state.',
-    advice: [`Do not delete "${name}-wal". Copy both files together, or open and close the database once.`],
+    advice: [
+      `Do not delete "${name}-wal": copy both files together first.`,
+      `${unlessReplaced(name)}: open and close the database once.`,
+    ],
   };
 }
 
 const nobody = 'no process that can be seen has the file open';
 
+const runOutside = 'Run this on the machine itself, or in the container of the process that uses the file.';
+
+function contentOf(found: LeftLog | undefined): LogContent | undefined {
+  return typeof found === 'object' ? found : undefined;
+}
+
+/** Who writes to the log writes to its index, too, which is memory: one that is older than the machine has been up may be an older state. */
+function indexOf({ state: { index }, surroundings }: Facts, wal: WalState): WalIndex | undefined {
+  const isOfLog = index?.valid === true && index.salt === wal.salt;
+  return isOfLog && surroundings !== undefined && wal.modified > surroundings.booted ? index : undefined;
+}
+
+/** SQLite would take the log of the former file for that of the new one, and write its pages into it. */
+function unlessReplaced(name: string): string {
+  return `If the file was put there from elsewhere since then (copied, or moved over it), move "${name}-wal" and "${name}-shm" away before anybody opens it. If not`;
+}
+
 function damagedLog(
-  { name }: Facts,
+  { name, state: { isConfined } }: Facts,
   bytes: string,
   { committed, lost, hasBadHead }: LogContent,
 ): Required<Pick<Finding, 'found' | 'why' | 'advice'>> {
@@ -191,13 +215,16 @@ function damagedLog(
       : `${bytes} with a damaged page: of its committed transactions SQLite will read ${countOf(committed, 'page')}, and not the ${pages} after that; ${nobody}.`,
     why: 'Something other than SQLite has written to it, or the machine went down before all of it was on the disk. Whoever opens the database goes on without these transactions, and removes or overwrites them.',
     advice: [
-      `Do not open it yet: copy "${name}" and "${name}-wal" first.`,
-      'Go back to the last backup if those transactions are in it; else open the database, which has what is whole.',
+      ...(isConfined ? [`Unless somebody outside of this container writes to it now. ${runOutside}`] : []),
+      `Do not open it: copy "${name}" and "${name}-wal" first.`,
+      'Go back to the last backup if those transactions are in it; else use what SQLite reads of a copy of both, which is what is whole.',
     ],
   };
 }
 
-function left({ name, left: content }: Facts): Finding[] {
+function left(facts: Facts): Finding[] {
+  const { name } = facts;
+  const content = contentOf(facts.left);
   if (content === undefined) return [];
   return [
     {
@@ -264,7 +291,7 @@ function journal({ name, state: { journal: found, locks, isConfined } }: Facts):
   if (locks?.writer !== undefined) {
     return [{ ...base, state: 'ok', found: `${bytes}, of the transaction that writes now` }];
   }
-  if (found.hasHead === false) {
+  if (!found.hasHead) {
     return [{ ...base, state: 'ok', found: `${bytes}, of a transaction that has ended` }];
   }
   return [

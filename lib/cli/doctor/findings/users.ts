@@ -23,7 +23,11 @@ function processes({ name, state }: Facts): Finding {
   }
   const others = (locks?.users ?? []).filter((pid) => !users.some((user) => user.pid === pid));
   const named = [
-    ...users.map(({ pid, descriptors }) => `${processName(state, pid)} ${countOf(descriptors, 'time')}`),
+    ...users.map(({ pid, descriptors }) => {
+      // Of one whose file was replaced.
+      const what = descriptors === 0 ? '(what lies beside it alone)' : countOf(descriptors, 'time');
+      return `${processName(state, pid)} ${what}`;
+    }),
     ...others.map((pid) => processName(state, pid)),
   ];
   const { isConfined } = state;
@@ -59,15 +63,19 @@ function writer({ state, patience }: Facts): Finding[] {
   const base = { id: 'users.writer', group: 'Users', title: 'Writer' } as const;
   const { locks } = state;
   if (locks === undefined) return [];
+  if (locks.exclusive !== undefined && locks.exclusive !== patience.exclusive) {
+    const who = processName(state, locks.exclusive);
+    return [{ ...base, state: 'ok', found: `${who} had the file for itself for a moment` }];
+  }
   if (locks.exclusive !== undefined) {
     return [
       {
         ...base,
         state: 'note',
-        found: `${processName(state, locks.exclusive)} holds the file exclusively; whether it writes can not be told.`,
-        why: 'Nobody else can read or write it until that process closes it.',
+        found: `${processName(state, locks.exclusive)} holds the file exclusively, for at least ${formatDuration(patience.looked)}; whether it writes can not be told.`,
+        why: 'Nobody else can read or write it meanwhile: until its log is copied into it where the process closes it just now, and for as long as the process has it open where that has set `PRAGMA locking_mode = EXCLUSIVE`.',
         advice: [
-          'Leave out `PRAGMA locking_mode = EXCLUSIVE` where others, such as a pool, are to use the file as well.',
+          'Look again. If it stays so, leave out `PRAGMA locking_mode = EXCLUSIVE` where others, such as a pool, are to use the file as well.',
         ],
       },
     ];
