@@ -122,13 +122,14 @@ test('a load after which stock, orders and payments disagree says so, and the ex
   const db = new Database(file);
   t.teardown(() => void db.close());
   db.exec(`
-    UPDATE products SET stock = stock + 1, delivered = delivered + 31 WHERE id = 1;
+    UPDATE products SET stock = stock + 1, delivered = delivered + 3001 WHERE id = 1;
     UPDATE customers SET spent_cents = spent_cents + 1 WHERE id IN (1, 2);
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
     INSERT INTO orders (customer_id, product_id, quantity, status, placed_at, total_cents, payment)
-    SELECT 1, 1, 1, 'paid', '', 7, 'never paid ' || id FROM customers LIMIT 30`);
+    SELECT 1, 1, 1, 'paid', '', 7, 'never paid ' || n FROM number`);
   // Clients cancel some of these.
   t.deepEqual(await demo.ended, { code: 1, signal: null });
-  for (const line of ['customers and orders disagree for 2 customers', '\\d+ orders have not been paid']) {
+  for (const line of ['customers and orders disagree for 2 customers', '[\\d,]+ orders have not been paid']) {
     t.regex(demo.complaints, new RegExp(`^${line}\\.$`, 'im'));
   }
   t.notRegex(demo.complaints, /products/);
