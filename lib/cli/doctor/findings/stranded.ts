@@ -31,7 +31,7 @@ function otherFile({ name, state: { locks } }: Facts, who: string, ones: readonl
   return {
     id: 'journal.replaced',
     state: 'problem',
-    found: `The file was replaced while it was open: "${name}-wal" is the log of the former one, which ${who} still ${who.includes(' and ') ? 'use' : 'uses'}.`,
+    found: `The file was replaced while it was open: "${name}-wal" is the log of the former one, which ${who} still ${ones.length > 1 ? 'use' : 'uses'}.`,
     why: 'SQLite takes a log of this name for that of this file: who opens it reads or writes pages of the former one as if they were its own.',
     advice: [
       `Do not open it. If what the former one holds is wanted, make ${backup}.`,
